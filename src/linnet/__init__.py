@@ -1,0 +1,1 @@
+"""Linnet: a service mesh control plane that can be upgraded without fear."""

@@ -1,0 +1,1 @@
+"""Validation: an object becomes problems (pure), and its webhook."""

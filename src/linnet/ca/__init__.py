@@ -1,0 +1,1 @@
+"""Certificates: issue (pure), authority, rotation, server."""

@@ -1,0 +1,1 @@
+"""The wiring of istiod: one serve() that reads like the program."""

@@ -1,0 +1,1 @@
+"""Envoy's own protobuf messages, in a private descriptor pool."""

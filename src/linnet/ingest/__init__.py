@@ -1,0 +1,1 @@
+"""What the objects mean: objects become model values and problems (pure)."""

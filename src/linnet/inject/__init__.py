@@ -1,0 +1,1 @@
+"""Sidecar injection: pod and template become a patch (pure), and its webhook."""

@@ -1,0 +1,1 @@
+"""Revisions: values become objects (pure); apply, prune, uninstall."""

@@ -1,0 +1,1 @@
+"""Speak to a Kubernetes API server: client, watch, store, apply, lease."""

@@ -1,0 +1,1 @@
+"""The embedded one-machine cluster: an API server, controllers and a node."""

@@ -1,0 +1,1 @@
+"""A Kubernetes API server that kubectl believes in, on one SQLite file."""

@@ -1,0 +1,1 @@
+"""The controllers that a mesh and ordinary Deployments need."""

@@ -1,0 +1,1 @@
+"""Pods as processes: sandbox, network, volumes, probes, logs, exec."""

@@ -1,0 +1,1 @@
+"""Programs of the image catalogue: the echo server and the load client."""

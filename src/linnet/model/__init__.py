@@ -1,0 +1,1 @@
+"""What the mesh is: frozen values, the snapshot, the proxy view."""

@@ -1,0 +1,1 @@
+"""rtnetlink and nf_tables in pure Python: links, addresses, routes, rules."""

@@ -1,0 +1,1 @@
+"""What API servers hold: typed, immutable Kubernetes and Istio objects."""

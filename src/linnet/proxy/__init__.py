@@ -1,0 +1,1 @@
+"""The agent beside Envoy: bootstrap (pure), certificates, readiness, drain."""

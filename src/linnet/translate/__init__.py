@@ -1,0 +1,1 @@
+"""What Envoy shall do: model becomes Envoy resources (pure)."""

@@ -1,0 +1,1 @@
+"""Upgrades: what was observed becomes the next step."""
