@@ -10,7 +10,10 @@ from linnet.cli.faults import explain
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, first line of its help)
-    "local": ("linnet.cli.local:local", "The embedded one-machine cluster: up, down, status, env, logs, images."),
+    "local": (
+        "linnet.cli.local:local",
+        "The embedded one-machine cluster: up, down, status, env, logs, images.",
+    ),
 }
 HIDDEN = frozenset({"discovery", "proxy", "pilot-agent"})
 
