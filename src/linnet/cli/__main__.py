@@ -6,47 +6,118 @@ from pathlib import Path
 
 import click
 
-from linnet.cli.faults import explain
+from linnet.cli import options
+from linnet.cli.faults import USAGE, UserError, explain
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, first line of its help)
+    "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
+    "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
+    "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
     "local": (
         "linnet.cli.local:local",
         "The embedded one-machine cluster: up, down, status, env, logs, images.",
     ),
+    "manifest": ("linnet.cli.manifest:manifest", "Print the objects that install would apply."),
+    "profile": ("linnet.cli.profile:profile", "List and show the built-in profiles."),
+    "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
 }
-HIDDEN = frozenset({"discovery", "proxy", "pilot-agent"})
+EXPERIMENTAL: dict[str, tuple[str, str]] = {
+    "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
+}
+ALIASES = {
+    "apply": "install",
+    "exp": "experimental",
+    "x": "experimental",
+    "ps": "proxy-status",
+    "pc": "proxy-config",
+}
+HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental"})
+# commands that take none of the shared flags
+PLAIN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"})
+    {"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"}
+)  # no shared flags
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Try it on this machine", ("local", "kubectl")),
+    ("Install and upgrade", ("install", "uninstall", "tag", "upgrade", "manifest", "profile")),
+    ("See what runs", ("proxy-status", "proxy-config", "version", "analyze")),
+)
+LESSON = """\b
+A canary upgrade, from first to last:
+  linnet install --set revision=1-0-0 -y
+  kubectl label namespace shop istio-injection=enabled
+  linnet install --set revision=canary -y
+  kubectl label namespace shop istio-injection- istio.io/rev=canary
+  kubectl rollout restart deployment -n shop
+  linnet proxy-status
+  linnet uninstall --revision 1-0-0
+
+Each command explains itself: linnet COMMAND --help. The same program answers to the name istioctl."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are rows of `COMMANDS`; nothing is imported to list them."""
+    """A group whose commands are rows of a table; nothing is imported to list them."""
+
+    def __init__(self, *args: object, table: dict[str, tuple[str, str]], **more: object) -> None:
+        super().__init__(*args, **more)  # type: ignore[arg-type]
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(COMMANDS)
+        """The names that help and completion show."""
+        return sorted(name for name in self.table if name not in HIDDEN)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        """The command, imported now, with the shared flags."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in self.table:
             return None
-        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        module, _, function = self.table[name][0].partition(":")
         command = getattr(import_module(module), function)
         assert isinstance(command, click.Command)
-        return command
+        return command if name in PLAIN else options.attach(command)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS) if name not in HIDDEN])
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The rows by purpose."""
+        left = self.list_commands(ctx)
+        for title, names in (*SECTIONS, ("More", tuple(left))):
+            rows = [(name, self.table[name][1]) for name in names if name in left]
+            left = [name for name in left if name not in names]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-def linnet() -> None:
-    """Install, run, observe and upgrade a service mesh, one revision beside another."""
+HELP = {"help_option_names": ["-h", "--help"]}
+linnet = LazyGroup(
+    "linnet",
+    table=COMMANDS,
+    help="Install, run, observe and upgrade a service mesh, one revision beside another.",
+    epilog=LESSON,
+    params=list(options.shared()),
+    context_settings=HELP,
+)
+experimental = LazyGroup(
+    "experimental",
+    table=EXPERIMENTAL,
+    help="Commands that scripts still call by their experimental names.",
+    context_settings=HELP,
+)
 
 
 def main() -> None:
     """Run the command line under the name by which it was called (`linnet` or `istioctl`)."""
-    name = Path(sys.argv[0]).name
+    name = "istioctl" if Path(sys.argv[0]).name == "istioctl" else "linnet"
     with explain():
-        linnet(prog_name="istioctl" if name == "istioctl" else "linnet")
+        try:
+            code = linnet.main(prog_name=name, standalone_mode=False)
+        except click.UsageError as error:
+            hint = f"\nRun '{error.ctx.command_path} --help' for usage." if error.ctx else ""
+            raise UserError(error.format_message() + hint, code=USAGE) from error
+        except click.ClickException as error:
+            raise UserError(error.format_message()) from error
+        except click.Abort:
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":
