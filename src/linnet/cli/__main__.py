@@ -35,8 +35,6 @@ ALIASES = {
 HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental"})
 # commands that take none of the shared flags
 PLAIN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"})
-    {"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"}
-)  # no shared flags
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Try it on this machine", ("local", "kubectl")),
     ("Install and upgrade", ("install", "uninstall", "tag", "upgrade", "manifest", "profile")),
