@@ -54,9 +54,13 @@ class Admission:
         lookup: Callable[[str, str, str], Json | None],
         dial: Dial | None = None,
     ) -> None:
-        """`configurations(plural)` lists stored `mutatingwebhookconfigurations`, `validatingwebhookconfigurations`,
-        `validatingadmissionpolicies`, `validatingadmissionpolicybindings`; `lookup(plural, namespace, name)` finds
-        `namespaces` and `services`; `dial(address, port)` connects into the pod network (None: plain TCP)."""
+        """Reads the cluster through two functions.
+
+        `configurations(plural)` lists stored `mutatingwebhookconfigurations`, `validatingwebhookconfigurations`,
+        `validatingadmissionpolicies` and `validatingadmissionpolicybindings`;
+        `lookup(plural, namespace, name)` finds `namespaces` and `services`;
+        `dial(address, port)` connects into the pod network (None: plain TCP).
+        """
         raise NotImplementedError
 
     async def mutated(self, review: Review, warn: Callable[[str], None]) -> Json | None:

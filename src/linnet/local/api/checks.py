@@ -13,7 +13,7 @@ Json = dict[str, Any]
 def causes(
     group: str, kind: str, obj: Json, old: Json | None = None, *, namespaced: bool, subresource: str = ""
 ) -> list[Cause]:
-    """Violations in the order in which Kubernetes reports them; metadata is checked for every kind (also custom ones).
+    """Violations in the order in which Kubernetes reports them; metadata is checked for every kind.
 
     `old` is the stored object of an update, None for a create. `obj` already has its defaults.
     """

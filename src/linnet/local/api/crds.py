@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: what they declare, what is wrong with them, and the resources that they serve."""
+"""CustomResourceDefinitions: what is wrong with them, and the resources that they serve."""
 
 from __future__ import annotations
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from linnet.local.api.schemas import Node
+from linnet.local.api.jsonpatch import PatchError as PatchError
+from linnet.local.api.jsonpatch import json_patch as json_patch
+from linnet.local.api.strategic import strategic_patch as strategic_patch
 
 Json = dict[str, Any]
 
 
-class PatchError(ValueError):
-    """A patch that is malformed (`code` 400) or does not fit the object (`code` 422)."""
-
-    def __init__(self, message: str, *, code: int = 422) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-
-
-def json_patch(doc: Json, operations: Sequence[Json]) -> Json:
-    """The document after the operations; `doc` is not changed. Raises: PatchError. Source: RFC 6902."""
-    raise NotImplementedError
-
-
 def merge_patch(doc: Any, patch: Any) -> Any:
     """The document after the merge; `doc` is not changed. Source: RFC 7396."""
-    raise NotImplementedError
-
-
-def strategic_patch(doc: Json, patch: Json, schema: Node) -> Json:
-    """The document after a strategic merge patch; `doc` is not changed. Raises: PatchError."""
-    raise NotImplementedError
+    if not isinstance(patch, dict):
+        return patch
+    out = dict(doc) if isinstance(doc, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        else:
+            out[key] = merge_patch(out.get(key), value)
+    return out

@@ -1,4 +1,4 @@
-"""Compiled schemas: the built-in OpenAPI definitions and the structural schemas of CRDs, as one kind of node."""
+"""Compiled schemas: built-in OpenAPI definitions and structural schemas of CRDs as one kind of node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REF = "$ref"
 
 
 class Node:
-    """One place in a schema. Children are compiled when they are first asked for, so recursion is no problem."""
+    """One place in a schema. Children are compiled at first use, so recursion is no problem."""
 
     def __init__(self, raw: Mapping[str, Any], schemas: Schemas, *, custom: bool) -> None:
         self.raw = raw
