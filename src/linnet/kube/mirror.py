@@ -17,6 +17,11 @@ def key_of(obj: Object) -> Key:
     return meta.get("namespace", ""), meta["name"]
 
 
+def _version(obj: Object) -> int:
+    # ordered integers. Source: Kubernetes 1.35, KEP-5504, comparable resource versions
+    return int(obj["metadata"]["resourceVersion"])
+
+
 class Mirror(Mapping[Key, Object]):
     """The objects of one kind, kept current by `run`. Objects are shared: never change one in place.
 
@@ -39,6 +44,7 @@ class Mirror(Mapping[Key, Object]):
         self._client, self._namespace, self._labels, self._fields = client, namespace, labels, fields
         self._on_change = on_change
         self._objects: dict[Key, Object] = {}
+        self._seen = 0  # the newest resourceVersion that the watch brought
 
     def __getitem__(self, key: Key) -> Object:
         return self._objects[key]
@@ -55,13 +61,21 @@ class Mirror(Mapping[Key, Object]):
         async with aclosing(events):
             async for event in events:
                 match event:
-                    case Listed(items=items):
+                    case Listed(items=items, resource_version=version):
+                        self._seen = int(version)
                         self._replace({key_of(obj): obj for obj in items})
                         self.synced.set()
                     case Applied(object=obj):
+                        self._seen = int(obj["metadata"]["resourceVersion"])
                         self._put(key_of(obj), obj)
                     case Deleted(object=obj):
+                        self._seen = int(obj["metadata"]["resourceVersion"])
                         self._remove(key_of(obj))
+
+    def remember(self, obj: Object) -> None:
+        """Take the answer to an own write as known, before the watch brings it; older news is ignored."""
+        if int(obj["metadata"]["resourceVersion"]) > self._seen:
+            self._put(key_of(obj), obj)
 
     def _replace(self, objects: dict[Key, Object]) -> None:
         for key in [key for key in self._objects if key not in objects]:
@@ -71,8 +85,12 @@ class Mirror(Mapping[Key, Object]):
 
     def _put(self, key: Key, obj: Object) -> None:
         old = self._objects.get(key)
-        if old is not None and old["metadata"]["resourceVersion"] == obj["metadata"]["resourceVersion"]:
-            return
+        if (
+            old is not None
+            and _version(old) >= _version(obj)
+            and old["metadata"]["uid"] == obj["metadata"]["uid"]
+        ):
+            return  # the same, or older than an own write that `remember` brought
         self._objects[key] = obj
         if self._on_change:
             self._on_change(old, obj)
