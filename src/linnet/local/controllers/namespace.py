@@ -13,8 +13,8 @@ from linnet.local.controllers.queue import Queue
 ROOT_CA = "kube-root-ca.crt"
 # Recorded from a 1.35 server: clients show it.
 _DESCRIPTION = (
-    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such "
-    "as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints "
+    "such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
     "Kubernetes clusters."
 )
 
