@@ -5,13 +5,13 @@ Source: Kubernetes, `k8s.io/apimachinery/pkg/util/validation/field`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -20,14 +20,6 @@ class Cause(msgspec.Struct, frozen=True):
     field: str
     reason: str  # FieldValueInvalid, FieldValueRequired, …
     message: str
-
-    def json(self) -> dict[str, Any]:
-        """The form that a Status carries in `details.causes`."""
-        return {"reason": self.reason, "message": self.message, "field": self.field}
-
-    def text(self) -> str:
-        """The form that the message of the Status contains."""
-        return f"{self.field}: {self.message}"
 
 
 def shown(value: object) -> str:
@@ -76,9 +68,3 @@ def too_long(field: str, most: int) -> Cause:
 def too_many(field: str, actual: int, most: int) -> Cause:
     """A list or map with more than `most` entries."""
     return Cause(field, "FieldValueTooMany", f"Too many: {actual}: must have at most {most} items")
-
-
-def summary(causes: Iterable[Cause]) -> str:
-    """One cause as it is, several in brackets without repetitions, as Go's aggregate errors print them."""
-    texts = list(dict.fromkeys(cause.text() for cause in causes))
-    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

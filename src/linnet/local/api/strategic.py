@@ -100,7 +100,7 @@ def _merge_list(current: Any, patch: list[Any], node: Node, order: list[Any] | N
         return _merge_set(before, patch, order)
     if any(isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" for item in patch):
         return [_plain(item) for item in patch if item.get(_DIRECTIVE) != "replace"]
-    merged = before
+    merged = list(before)
     listed = []
     for item in patch:
         if not isinstance(item, dict):
