@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Cause(msgspec.Struct, frozen=True):
 
 def shown(value: object) -> str:
     """A value as Go's field errors print it: strings quoted, structures as JSON, None as null."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def invalid(field: str, value: object, why: str) -> Cause:
@@ -68,3 +68,9 @@ def too_long(field: str, most: int) -> Cause:
 def too_many(field: str, actual: int, most: int) -> Cause:
     """A list or map with more than `most` entries."""
     return Cause(field, "FieldValueTooMany", f"Too many: {actual}: must have at most {most} items")
+
+
+def summary(causes: Iterable[Cause]) -> str:
+    """One cause as it is, several in brackets without repetitions, as Go's aggregate errors print them."""
+    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
+    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

@@ -26,8 +26,24 @@ ABSENT: Final = object()
 _KEY_DEFAULTS = {"protocol": "TCP"}
 # Go structs that are no pointers: a typed server always has them, if only empty.
 _ALWAYS_THERE = frozenset(
-    "metadata spec status template strategy updateStrategy resources loadBalancer "
-    "scaleTargetRef roleRef clientConfig names involvedObject state lastState source".split()
+    [
+        "metadata",
+        "spec",
+        "status",
+        "template",
+        "strategy",
+        "updateStrategy",
+        "resources",
+        "loadBalancer",
+        "scaleTargetRef",
+        "roleRef",
+        "clientConfig",
+        "names",
+        "involvedObject",
+        "state",
+        "lastState",
+        "source",
+    ]
 )
 # Go lists and pointers that are written as null when unset.
 _NULL_IF_UNSET = frozenset(["containers", "selector", "endpoints", "webhooks", "rules", "versions"])
