@@ -16,6 +16,7 @@ ANNOTATIONS_FILE = "/etc/istio/pod/annotations"
 MESH_FILE = "/etc/istio/config/mesh"
 TOKEN_FILE = "/var/run/secrets/tokens/istio-token"  # noqa: S105 (a path)
 ROOTS_FILE = "/var/run/secrets/istio/root-cert.pem"
+ROUTES_FILE = "/proc/net/route"
 SDS_SOCKET = "/var/run/secrets/workload-spiffe-uds/socket"
 DEFAULT_DISCOVERY = "istiod.istio-system.svc:15012"
 CONTROL_PLANE = re.compile(r"istiod(-[a-z0-9]([-a-z0-9]*[a-z0-9])?)?\.[a-z0-9]([-a-z0-9]*[a-z0-9])?\.svc")
@@ -53,7 +54,7 @@ class Settings(Struct, frozen=True):
     namespace: str
     service_account: str
     ip: str
-    node_ip: str
+    node_addresses: frozenset[str]  # from where the kubelet speaks to the pod
     domain: str  # <namespace>.svc.<cluster domain>
     trust_domain: str
     discovery: str  # host name of the control plane, <istiod[-REV]>.<namespace>.svc
@@ -117,7 +118,7 @@ def read(args: Sequence[str], env: Mapping[str, str], file: Read, *, version: st
         namespace=namespace,
         service_account=account,
         ip=ip,
-        node_ip=env.get("HOST_IP", ""),
+        node_addresses=frozenset(filter(None, (env.get("HOST_IP"), _gateway(file(ROUTES_FILE) or "")))),
         domain=flags.get("domain") or f"{namespace}.svc.cluster.local",
         trust_domain=env.get("TRUST_DOMAIN") or "cluster.local",
         discovery=discovery,
@@ -180,6 +181,15 @@ def _arguments(args: Sequence[str]) -> tuple[str, dict[str, str]]:
     if role not in ("sidecar", "router"):
         raise Unusable(f"{role!r} is not a kind of proxy; use sidecar or router")
     return role, flags
+
+
+def _gateway(routes: str) -> str:
+    """The default gateway in `/proc/net/route`, or nothing; many networks let the kubelet speak from it."""
+    for line in routes.splitlines()[1:]:
+        _, destination, gateway, *_ = line.split()
+        if destination == "00000000" and gateway != "00000000":
+            return ".".join(str(byte) for byte in reversed(bytes.fromhex(gateway)))
+    return ""
 
 
 def _needed(env: Mapping[str, str], name: str) -> str:
