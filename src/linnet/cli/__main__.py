@@ -14,6 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
     "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
+    "kubectl": (
+        "linnet.cli.kubectl.command:kubectl",
+        "A thin client of the cluster where there is no kubectl.",
+    ),
     "local": (
         "linnet.cli.local:local",
         "The embedded one-machine cluster: up, down, status, env, logs, images.",

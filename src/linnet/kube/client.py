@@ -215,6 +215,17 @@ class Client:
             except aiohttp.ClientError as error:
                 raise ConnectionError(f"{self.config.server}: the answer broke off: {error}") from error
 
+    async def stream(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The body of the answer, piece by piece as it arrives (logs)."""
+        async with await self._open(method, path, params=params) as response:
+            try:
+                async for chunk in response.content.iter_any():
+                    yield chunk
+            except aiohttp.ClientError as error:
+                raise ConnectionError(f"{self.config.server}: the answer broke off: {error}") from error
+
     async def connect(self, namespace: str, pod: str, port: int) -> PortForward:
         """A byte stream to a port of a pod, through the API server (pods/portforward). Raises OSError."""
         session = self._opened()
