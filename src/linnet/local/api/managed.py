@@ -256,7 +256,8 @@ def _untypable(config: Json, problem: str) -> str:
     metadata = config.get("metadata", {})
     group, _, version = config.get("apiVersion", "").rpartition("/")
     place = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-    return f"failed to create typed patch object ({place}; {group}/{version}, Kind={config.get('kind', '')}): {problem}"
+    kind = f"{group}/{version}, Kind={config.get('kind', '')}"
+    return f"failed to create typed patch object ({place}; {kind}): {problem}"
 
 
 def _bare(obj: Json | None) -> Json:
