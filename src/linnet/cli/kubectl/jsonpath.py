@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 _STEP = re.compile(
-    r"""\.\.(?P<deep>[\w-]+|\*)|\.(?P<field>(?:\\.|[\w-])+|\*)|\[(?P<index>-?\d+)\]|\[(?P<from>-?\d*):(?P<to>-?\d*)\]
+    r"""\.\.(?P<deep>[\w-]+|\*)|\.(?P<field>(?:\\.|[\w/-])+|\*)|\[(?P<index>-?\d+)\]|\[(?P<from>-?\d*):(?P<to>-?\d*)\]
     |\[(?P<all>\*)\]|\['(?P<quoted>[^']*)'\]|\[\?\(@(?P<path>[^=!)\s]+)\s*(?P<operator>==|!=)\s*["'](?P<value>[^"']*)["']\)\]""",
     re.VERBOSE,
 )

@@ -231,7 +231,7 @@ async def _deployments(client: Client, what: tuple[str, ...], namespace: str) ->
 async def rollout_status(
     client: Client, what: tuple[str, ...], namespace: str, *, timeout: float, say: Callable[[str], None]
 ) -> None:
-    """Return when the Deployments have rolled out. Raises UserError on failure and after `timeout` seconds."""
+    """Return when the Deployments have rolled out. Raises UserError on failure or after `timeout`."""
     try:
         async with asyncio.timeout(timeout or None), client:
             place = namespace or client.config.namespace
@@ -245,14 +245,8 @@ async def _rolled_out(client: Client, name: str, namespace: str, say: Callable[[
     said = ""
     async with aclosing(follow(client, DEPLOYMENT, namespace, fields=f"metadata.name={name}")) as events:
         async for event in events:
-            found = (
-                event.items
-                if isinstance(event, Listed)
-                else [event.object]
-                if isinstance(event, Applied)
-                else []
-            )
-            if not found:
+            found = event.items if isinstance(event, Listed) else [event.object]
+            if not found or isinstance(event, Deleted):
                 raise UserError(f'deployments.apps "{name}" not found')
             waiting = waits_for(found[0])
             if not waiting:
@@ -264,7 +258,7 @@ async def _rolled_out(client: Client, name: str, namespace: str, say: Callable[[
 
 
 def waits_for(deployment: Object) -> str:
-    """What a rollout waits for, in kubectl's words; empty when it is over. Raises UserError when it failed."""
+    """What a rollout waits for, in kubectl's words; empty at its end. Raises UserError when it failed."""
     status, name = deployment.get("status") or {}, deployment["metadata"]["name"]
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return "waiting for deployment spec update to be observed"
