@@ -14,7 +14,7 @@ from linnet.local.node.runtime import Command
 
 
 class Layout(Struct, frozen=True):
-    """What of this machine a pod sees: `hidden` directories are empty, `exposed` ones visible nevertheless."""
+    """What of this machine a pod sees: `hidden` directories are empty, `exposed` ones are visible still."""
 
     scratch: str  # an empty directory to build roots on
     hidden: tuple[str, ...] = ()
