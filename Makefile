@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-PACKAGES := src tests bench tools
+PACKAGES := src tests bench tools demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types test unit golden bench demo transcripts clean
