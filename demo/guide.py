@@ -1,7 +1,7 @@
 """A page of the docs as a script: its `bash` blocks are typed, its `text` blocks say what is printed.
 
 A section (`## Title`) is one script. A comment `# answer: y` answers the prompt of the command before it.
-In a `text` block `<name>` stands for one word, a line `...` for any lines; blanks are folded, and the block must
+In a `text` block `<name>` stands for one word, a line `...` for any lines; blanks are folded; the block must
 match somewhere in what the commands of the block before it printed.
 """
 

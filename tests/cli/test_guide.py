@@ -1,7 +1,6 @@
 """Pages of the docs are scripts."""
 
 import pytest
-
 from demo.guide import PAGE, Command, Step, section, shows
 from demo.shell import Shell
 
