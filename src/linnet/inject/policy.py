@@ -1,0 +1,51 @@
+"""Whether a pod that reached the webhook gets a proxy (pure). The first rule that decides wins.
+
+Source: Istio, injection policy.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from linnet.inject.configuration import Configuration
+from linnet.inject.selectors import is_empty, matches
+
+INJECT = "sidecar.istio.io/inject"
+UNTOUCHED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+
+
+class Decision(Struct, frozen=True):
+    """Whether to inject, why, and what the user should know."""
+
+    inject: bool
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration) -> Decision:
+    """The decision for a pod in a namespace."""
+    spec, metadata = pod.get("spec") or {}, pod.get("metadata") or {}
+    labels = metadata.get("labels") or {}
+    if spec.get("hostNetwork"):
+        return Decision(False, "the pod uses the host's network")
+    if namespace in UNTOUCHED:
+        return Decision(False, f"namespace {namespace} is never injected")
+    warnings = _dns_warnings(spec)
+    asked = labels.get(INJECT) or (metadata.get("annotations") or {}).get(INJECT) or ""
+    if asked in ("true", "false"):
+        return Decision(asked == "true", f"{INJECT} is {asked}", warnings)
+    if asked:
+        warnings = (*warnings, f"{INJECT}: {asked!r} is neither true nor false and decides nothing")
+    if any(not is_empty(selector) and matches(selector, labels) for selector in configuration.never):
+        return Decision(False, "neverInjectSelector matches", warnings)
+    if any(not is_empty(selector) and matches(selector, labels) for selector in configuration.always):
+        return Decision(True, "alwaysInjectSelector matches", warnings)
+    return Decision(configuration.policy == "enabled", f"policy is {configuration.policy}", warnings)
+
+
+def _dns_warnings(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
+    if policy == "ClusterFirst":
+        return ()
+    return (f"dnsPolicy {policy}: the proxy finds its control plane by cluster DNS and needs ClusterFirst",)
