@@ -15,7 +15,8 @@ from linnet.install.plane import Plane, RevisionError, revision_of
 from linnet.install.tree import PathError, Tree, assign, overlay, parse_assignment
 
 API_VERSION, KIND = "install.istio.io/v1alpha1", "IstioOperator"
-_K8S = frozenset({
+_K8S = frozenset(
+    {
         "affinity",
         "env",
         "hpaSpec",
@@ -31,7 +32,9 @@ _K8S = frozenset({
         "service",
         "serviceAnnotations",
         "strategy",
-        "tolerations",,})
+        "tolerations",
+    }
+)
 _COMPONENTS: Mapping[str, frozenset[str]] = {
     "base": frozenset({"enabled"}),
     "pilot": frozenset({"enabled", "hub", "tag", "k8s"}),
@@ -40,7 +43,8 @@ _COMPONENTS: Mapping[str, frozenset[str]] = {
     "cni": frozenset({"enabled"}),
     "ztunnel": frozenset({"enabled"}),
 }
-_SPEC = frozenset({
+_SPEC = frozenset(
+    {
         "profile",
         "hub",
         "tag",
@@ -51,8 +55,11 @@ _SPEC = frozenset({
         "values",
         "unvalidatedValues",
         "installPackagePath",
-        "compatibilityVersion",,})
-_HONOURED = frozenset({
+        "compatibilityVersion",
+    }
+)
+_HONOURED = frozenset(
+    {
         "base",
         "gateways",
         "global",
@@ -62,7 +69,9 @@ _HONOURED = frozenset({
         "revisionTags",
         "sidecarInjectorWebhook",
         "defaultRevision",
-        "sidecarInjectorWebhookAnnotations",,})
+        "sidecarInjectorWebhookAnnotations",
+    }
+)
 
 
 class InputError(ValueError):
