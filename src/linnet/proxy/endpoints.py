@@ -1,4 +1,4 @@
-"""Where the control plane is, in the file that Envoy watches: resolved again and again, renamed into place."""
+"""Where the control plane is, in the file that Envoy watches: resolved again and again, put in by rename."""
 
 import asyncio
 import json

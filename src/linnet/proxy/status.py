@@ -1,6 +1,6 @@
 """Port 15020: is the proxy ready, what does it measure, the application's probes, and the drain.
 
-    /healthz/ready                     200 once Envoy holds its whole first configuration, 503 before and at the end
+    /healthz/ready                     200 once Envoy holds its first configuration, 503 before and at the end
     /stats/prometheus, /metrics        the agent's, Envoy's and the application's metrics in one
     /app-health/…, /app-lifecycle/…    forwarded as ISTIO_KUBE_APP_PROBERS says
     /drain?grace=30                    the preStop hook: answered when the proxy may be stopped (`drain.py`)
