@@ -77,6 +77,14 @@ class Shell:
         text, _, code = printed.decode(errors="replace").partition(mark)
         return Outcome(command, int(code), text)
 
+    def quiet(self, command: str) -> Outcome:
+        """Run a command without showing it."""
+        echo, self._echo = self._echo, None
+        try:
+            return self.type(command)
+        finally:
+            self._echo = echo
+
     def _show(self, text: str) -> None:
         if self._echo and text:
             self._echo.write(text)
