@@ -154,7 +154,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule()
     def reconnect(self) -> None:
-        """The stream breaks when the proxy has answered everything; it comes back with what it claims to hold."""
+        """The stream breaks when all is answered; the proxy comes back with what it claims to hold."""
         self.settle()
         self.proxy.unanswered.clear()
         self.stream = Stream(self.dialect, self.line)
