@@ -1,4 +1,4 @@
-"""`make demo`: a local cluster, the guide typed command by command under load, and the load client's report."""
+"""`make demo`: a local cluster, the guide typed command by command under load, the load clients' reports."""
 
 import os
 import shutil
@@ -18,9 +18,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
     with Shell(environment(home, run), directory=str(ROOT)) as shell:
         if not shutil.which("kubectl"):
-            _say(
-                "# there is no kubectl on this machine: linnet kubectl, a thin client, types the guide instead"
-            )
+            _say("# no kubectl on this machine: linnet kubectl, a thin client, takes its place")
             shell.quiet('kubectl() { linnet kubectl "$@"; }')
         code = 1
         try:

@@ -77,7 +77,7 @@ class GatewayLoad:
 
 
 class CallerLogs:
-    """A context manager: follows the logs of the mesh's load clients, pod after pod, and keeps their last words."""
+    """A context manager: follows the logs of the load clients, pod after pod, and keeps their last words."""
 
     def __init__(self, config: Config, namespace: str, labels: str) -> None:
         self._config, self._namespace, self._labels = config, namespace, labels

@@ -1,4 +1,4 @@
-"""Play one script of the guide on a cluster, under load, and say whether every step did what the page says."""
+"""Play one script of the guide on a cluster, under load, and say whether each step did what the page says."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ def play(shell: Shell, title: str, say: Callable[[str], None]) -> Played:
 
 
 def _type(shell: Shell, step: Step, say: Callable[[str], None]) -> list[Outcome]:
-    outcomes = []
+    outcomes: list[Outcome] = []
     for command in step.commands:
         if "| jq" in command.line and not shutil.which("jq"):
             say("\n# skipped, there is no jq on this machine: " + command.line + "\n")
