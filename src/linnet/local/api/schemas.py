@@ -11,15 +11,19 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REF = "$ref"
+_OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class Node:
     """One place in a schema. Children are compiled at first use, so recursion is no problem."""
 
-    def __init__(self, raw: Mapping[str, Any], schemas: Schemas, *, custom: bool) -> None:
+    def __init__(
+        self, raw: Mapping[str, Any], schemas: Schemas, *, custom: bool, definition: str = ""
+    ) -> None:
         self.raw = raw
+        self.definition = definition  # "io.k8s.api.core.v1.Pod"; "" inside CRDs and for inline schemas
         self.custom = custom  # from a CRD: structural rules apply (pruning, schema defaults, CEL)
-        self._schemas = schemas
+        self.schemas = schemas
         self.type: str = raw.get("type", "")
         self.format: str = raw.get("format", "")
         self.nullable: bool = bool(raw.get("nullable"))
@@ -39,7 +43,7 @@ class Node:
     def fields(self) -> Mapping[str, Node]:
         """The declared properties; empty for anything but a struct."""
         return {
-            name: self._schemas.compiled(child, custom=self.custom)
+            name: self.schemas.compiled(child, custom=self.custom)
             for name, child in (self.raw.get("properties") or {}).items()
         }
 
@@ -47,13 +51,23 @@ class Node:
     def values(self) -> Node | None:
         """The node of every value of a map (`additionalProperties`), None if undeclared."""
         more = self.raw.get("additionalProperties")
-        return self._schemas.compiled(more, custom=self.custom) if isinstance(more, dict) else None
+        return self.schemas.compiled(more, custom=self.custom) if isinstance(more, dict) else None
 
     @cached_property
     def items(self) -> Node | None:
         """The node of every element of a list, None if undeclared."""
         more = self.raw.get("items")
-        return self._schemas.compiled(more, custom=self.custom) if isinstance(more, dict) else None
+        return self.schemas.compiled(more, custom=self.custom) if isinstance(more, dict) else None
+
+    @cached_property
+    def rules(self) -> bool:
+        """Whether CEL rules are anywhere at or below this place of a structural schema."""
+        return _has_rules(self.raw)
+
+    @cached_property
+    def object_meta(self) -> Node:
+        """The node of the metadata of every object."""
+        return self.schemas.compiled({_REF: _OBJECT_META}, custom=False)
 
     def child(self, name: str) -> Node | None:
         """The node of field or key `name`, None if the schema does not know it."""
@@ -104,10 +118,10 @@ class Schemas:
         if not name:
             return Node(raw, self, custom=custom)
         if extra:
-            return Node({**self.definitions[name], **extra}, self, custom=custom)
+            return Node({**self.definitions[name], **extra}, self, custom=custom, definition=name)
         node = self._compiled.get(name)
         if node is None:
-            node = self._compiled[name] = Node(self.definitions[name], self, custom=custom)
+            node = self._compiled[name] = Node(self.definitions[name], self, custom=False, definition=name)
         return node
 
 
@@ -121,3 +135,11 @@ def _reference(raw: Mapping[str, Any]) -> tuple[str, Json]:
         ref = alternatives[0][_REF]
     extra = {key: value for key, value in raw.items() if key.startswith("x-kubernetes-") or key == "default"}
     return ref.rsplit("/", 1)[-1], extra
+
+
+def _has_rules(raw: Any) -> bool:
+    """Whether a structural schema has `x-kubernetes-validations`; property names do not confuse it."""
+    if not isinstance(raw, dict):
+        return False
+    children = [*(raw.get("properties") or {}).values(), raw.get("items"), raw.get("additionalProperties")]
+    return bool(raw.get("x-kubernetes-validations")) or any(map(_has_rules, children))
