@@ -23,7 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "The embedded one-machine cluster: up, down, status, env, logs, images.",
     ),
     "manifest": ("linnet.cli.manifest:manifest", "Print the objects that install would apply."),
+    "pilot-agent": ("linnet.cli.proxy:pilot_agent", "The commands of Istio's agent."),
     "profile": ("linnet.cli.profile:profile", "List and show the built-in profiles."),
+    "proxy": ("linnet.cli.proxy:proxy", "Run Envoy as sidecar or router of this pod."),
+    "istio-iptables": ("linnet.cli.proxy:istio_iptables", "Send this pod's traffic through Envoy."),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {

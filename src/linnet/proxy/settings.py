@@ -95,7 +95,7 @@ class Settings(Struct, frozen=True):
 
 
 def read(args: Sequence[str], env: Mapping[str, str], file: Read, *, version: str) -> Settings:
-    """Settle `sidecar|router …` arguments, environment and files (content of a path, or None).
+    """Settle `[proxy] sidecar|router …` arguments, environment and files (content of a path, or None).
 
     `version` is the agent's own, reported as ISTIO_VERSION unless the environment says otherwise.
 
@@ -127,7 +127,7 @@ def read(args: Sequence[str], env: Mapping[str, str], file: Read, *, version: st
         ca_port=ca_port,
         cluster=_service_cluster(config, flags, labels, env, namespace),
         metadata={"ISTIO_VERSION": version} | _metadata(env, config, labels, annotations),
-        binary=config.get("binaryPath") or "/usr/local/bin/envoy",
+        binary=env.get("LINNET_ENVOY") or config.get("binaryPath") or "/usr/local/bin/envoy",
         concurrency=_concurrency(config, flags, env),
         **_log_levels(flags),
         drain_seconds=round(seconds(config.get("drainDuration") or "45s")),
@@ -172,7 +172,7 @@ def _arguments(args: Sequence[str]) -> tuple[str, dict[str, str]]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("-"):
-            role = word
+            role = role if word == "proxy" else word
             continue
         name, equals, value = word.lstrip("-").partition("=")
         if not equals and rest and not rest[0].startswith("-"):
