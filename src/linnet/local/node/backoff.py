@@ -1,6 +1,6 @@
 """How long to wait before a container is started, or its image looked up, once more.
 
-Source: Kubernetes, "Container restart policy": 10 s, doubling to 300 s; forgotten after ten minutes of running.
+Source: Kubernetes, "Container restart policy": 10 s, doubling to 300 s; forgotten after running 10 minutes.
 """
 
 from dataclasses import dataclass

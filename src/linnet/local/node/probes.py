@@ -79,7 +79,7 @@ async def verdicts(probe: Probe, ask: Check, *, eager: bool) -> AsyncGenerator[V
     """Ask for ever, as often as the probe says, and yield what each answer means.
 
     `eager`: until the first success ask also between the periods; such a failure counts for nothing and is
-    not yielded. Source: Kubernetes, "while a container is not Ready, the probe may be executed at other times".
+    not yielded. Source: Kubernetes, "Configure Probes": what is not Ready may be asked more often.
     """
     await asyncio.sleep(probe.initial_delay_seconds)
     if eager and probe.success_threshold == 1 and await _early(probe, ask):

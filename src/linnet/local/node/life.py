@@ -1,0 +1,467 @@
+"""The life of one container: image, start, probes, end, back-off, start again.
+
+    ContainerCreating ─▶ Running ─▶ Terminated ─▶ CrashLoopBackOff ─▶ Running …
+
+`run` goes on until the container shall not be started again; `stop` ends it for good.
+Source: Kubernetes, "Pod Lifecycle", and the texts of a kubelet 1.35.
+"""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from linnet.local.node import hooks, images, logs
+from linnet.local.node.backoff import INITIAL, Backoff, spoken
+from linnet.local.node.clock import Now
+from linnet.local.node.commands import start_failure
+from linnet.local.node.environment import Missing
+from linnet.local.node.grace import MINIMUM, Grace
+from linnet.local.node.images import Image
+from linnet.local.node.logs import Log
+from linnet.local.node.pipes import Output, Pipes
+from linnet.local.node.probes import ProbeKind, Verdict, check, verdicts
+from linnet.local.node.runtime import Command, Process, Sandbox, Stdio
+from linnet.local.node.spec import Container, Pod, Probe, is_sidecar
+from linnet.local.node.status import ContainerState, Running, Terminated, Waiting
+
+_SHOWN = 2.0  # seconds for which an end, or a failed pull, is shown before the back-off that follows it
+_HOOK_LIMIT = 3600.0  # seconds that a postStart hook may take
+_OUTPUT = 10 * 2**10  # bytes of a probe's or hook's output that are kept
+_MESSAGE = 4096  # bytes of a termination message
+_FALLBACK_LINES, _FALLBACK = 80, 2048  # lines and bytes of the log that stand in for one
+
+
+class Home(Protocol):
+    """What a container needs of its pod."""
+
+    now: Now
+
+    @property
+    def pod(self) -> Pod:
+        """The pod as last seen."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where it runs."""
+        ...
+
+    def image(self, reference: str) -> Image | None:
+        """The entry of the catalogue."""
+        ...
+
+    async def command(self, container: Container, image: Image) -> Command:
+        """What is started. Raises Missing."""
+        ...
+
+    async def launch(self, container: Container, image: Image, command: Command, stdio: Stdio) -> Process:
+        """Start it, in the sandbox or on its behalf. Raises OSError."""
+        ...
+
+    def say(self, reason: str, message: str, *, warning: bool = False, about: ContainerState) -> None:
+        """Tell the user."""
+        ...
+
+    def changed(self) -> None:
+        """The state of a container is not what it was."""
+        ...
+
+    def log_path(self, container: Container, instance: int) -> str:
+        """Where an instance of a container writes its log."""
+        ...
+
+    def termination_message(self, container: Container) -> bytes:
+        """What the container left as its last words."""
+        ...
+
+
+class Life:
+    """One container of a pod on this node."""
+
+    def __init__(self, state: ContainerState, home: Home) -> None:
+        self.state = state
+        self.log: Log | None = None
+        self.pipes: Pipes | None = None
+        self.process: Process | None = None
+        self.listeners: set[Output] = set()  # those attached to its output
+        self.started = asyncio.Event()  # once: it has started, in the sense of its startup probe
+        self._command: Command | None = None
+        self._home = home
+        self._backoff = Backoff()
+        self._stopping = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._starting = asyncio.Lock()
+        self._recorded = asyncio.Event()  # the end of the last process is in the state
+        self._recorded.set()
+
+    @property
+    def container(self) -> Container:
+        """Its specification."""
+        return self.state.spec
+
+    def wake(self) -> None:
+        """Try again what waits: something that it needs may have come."""
+        self._woken.set()
+
+    async def run(self) -> bool:
+        """Run it until it shall not be started again; whether it ended well."""
+        if self.state.finished and not self._again():
+            return self.state.succeeded
+        while not self._stopping.is_set():
+            image = await self._find_image()
+            if image is None:
+                break
+            async with self._starting:
+                process = None if self._stopping.is_set() else await self._start(image)
+            if process is not None:
+                await self._watch(process)
+            elif not self.state.finished:  # not even configured: no instance, no restart
+                await self._pause(INITIAL)
+                continue
+            if not self._again():
+                break
+            await self._back_off()
+        return self.state.succeeded
+
+    # -- before it runs -----------------------------------------------------
+
+    async def _find_image(self) -> Image | None:
+        """The image, as soon as the catalogue has it; None: stop."""
+        name, never = self.container.image, self.container.image_pull_policy == "Never"
+        delay = INITIAL
+        while not self._stopping.is_set():
+            image = self._home.image(name)
+            if image is not None:
+                self._say(
+                    "Pulled",
+                    f'Container image "{name}" already present on machine and can be accessed by the pod',
+                )
+                return image
+            await (self._never_pulled(delay) if never else self._not_pulled(delay))
+            delay = min(2 * delay, 300.0)
+        return None
+
+    async def _never_pulled(self, delay: float) -> None:
+        message = f'Container image "{self.container.image}" is not present with pull policy of Never'
+        self._say("ErrImageNeverPull", message, warning=True)
+        self._say("Failed", "Error: ErrImageNeverPull", warning=True)
+        self._wait("ErrImageNeverPull", message)
+        await self._pause(delay)
+
+    async def _not_pulled(self, delay: float) -> None:
+        name, words = self.container.image, images.unknown(self.container.image)
+        self._say("Pulling", f'Pulling image "{name}"')
+        self._say("Failed", f'Failed to pull image "{name}": {words}', warning=True)
+        self._say("Failed", "Error: ErrImagePull", warning=True)
+        self._wait("ErrImagePull", words)
+        await self._pause(_SHOWN)
+        self._say("BackOff", f'Back-off pulling image "{name}"')
+        self._say("Failed", "Error: ImagePullBackOff", warning=True)
+        self._wait("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {words}')
+        await self._pause(delay)
+
+    async def _start(self, image: Image) -> Process | None:
+        """Start an instance. None: it could not be; the state says why."""
+        state, home = self.state, self._home
+        if isinstance(state.state, Terminated):
+            state.last = state.state
+        try:
+            command = await home.command(self.container, image)
+        except Missing as error:
+            self._say("Failed", f"Error: {error}", warning=True)
+            self._wait("CreateContainerConfigError", str(error))
+            return None
+        if state.last is not None:
+            state.restarts += 1
+        state.container_id, state.image_id = secrets.token_hex(32), image.digest
+        self._command = command
+        self._open_log()
+        self._say("Created", "Container created")
+        try:
+            process = await self._launch(image, command)
+        except OSError as error:
+            self._could_not_start(error, command)
+            return None
+        self.process = process
+        self._recorded.clear()
+        state.state = Running(home.now())
+        state.ready = state.started = False
+        self._say("Started", "Container started")
+        return process
+
+    def _open_log(self) -> None:
+        self.log = Log(self._home.log_path(self.container, self.state.restarts))
+        self.pipes = Pipes(self._output, tty=self.container.tty, stdin=self.container.stdin)
+
+    async def _launch(self, image: Image, command: Command) -> Process:
+        assert self.pipes is not None
+        try:
+            process = await self._home.launch(self.container, image, command, self.pipes.child)
+        except OSError:
+            self._close()
+            raise
+        self.pipes.started()
+        return process
+
+    def _could_not_start(self, error: OSError, command: Command) -> None:
+        """An instance that never was: Kubernetes shows it as ended with code 128."""
+        engine = "failed to create containerd task: failed to create shim task: OCI runtime create failed"
+        words = f"{engine}: {start_failure(error, command.argv)}"
+        now = self._home.now()
+        self.state.state = Terminated(128, "StartError", now, now, self.state.container_id, words)
+        self._say("Failed", f"Error: {words}", warning=True)
+        self._home.changed()
+
+    # -- while it runs ------------------------------------------------------
+
+    async def _watch(self, process: Process) -> None:
+        """Return when the process has ended and that is recorded."""
+        async with asyncio.TaskGroup() as tasks:
+            probing = tasks.create_task(self._tend(process))
+            code = await process.wait()
+            probing.cancel()
+        self._record(code)
+
+    async def _tend(self, process: Process) -> None:
+        """Hook and probes of a running process, until cancelled."""
+        container = self.container
+        self._home.changed()
+        if container.lifecycle.post_start and not await self._post_start(process):
+            return
+        if container.startup_probe and not await self._wait_for_startup(container.startup_probe, process):
+            return
+        self.state.started = True
+        self.state.ready = container.readiness_probe is None
+        self.started.set()
+        self._home.changed()
+        async with asyncio.TaskGroup() as tasks:
+            if container.readiness_probe:
+                tasks.create_task(self._follow_readiness(container.readiness_probe))
+            if container.liveness_probe:
+                tasks.create_task(self._follow_liveness(container.liveness_probe, process))
+
+    async def _post_start(self, process: Process) -> bool:
+        hook = self.container.lifecycle.post_start
+        assert hook is not None
+        try:
+            await hooks.run(hook, self.container, self._home.sandbox, self.run_in, timeout=_HOOK_LIMIT)
+        except hooks.HookFailed as error:
+            self._say("FailedPostStartHook", f"PostStartHook failed: {error}", warning=True)
+            self._say("Killing", "FailedPostStartHook")
+            await self.end(process, Grace(self._home.pod.grace))
+            return False
+        return True
+
+    async def _wait_for_startup(self, probe: Probe, process: Process) -> bool:
+        """Whether the startup probe succeeded; if not, the process has been ended."""
+        async with aclosing(self._verdicts(ProbeKind.STARTUP, probe)) as answers:
+            async for verdict in answers:
+                if verdict.healthy and verdict.settled:
+                    return True
+                if verdict.settled and not self._stopping.is_set():
+                    break
+        await self._end_unhealthy(ProbeKind.STARTUP, probe, process)
+        return False
+
+    async def _follow_readiness(self, probe: Probe) -> None:
+        async with aclosing(self._verdicts(ProbeKind.READINESS, probe)) as answers:
+            async for verdict in answers:
+                if verdict.settled and self.state.ready != verdict.healthy:
+                    self.state.ready = verdict.healthy
+                    self._home.changed()
+
+    async def _follow_liveness(self, probe: Probe, process: Process) -> None:
+        async with aclosing(self._verdicts(ProbeKind.LIVENESS, probe)) as answers:
+            async for verdict in answers:
+                if verdict.settled and not verdict.healthy and not self._stopping.is_set():
+                    break
+        await self._end_unhealthy(ProbeKind.LIVENESS, probe, process)
+
+    async def _end_unhealthy(self, kind: ProbeKind, probe: Probe, process: Process) -> None:
+        self._say(
+            "Killing", f"Container {self.container.name} failed {kind.lower()} probe, will be restarted"
+        )
+        seconds = probe.termination_grace_period_seconds
+        await self.end(process, Grace(self._home.pod.grace if seconds is None else seconds))
+
+    async def _verdicts(self, kind: ProbeKind, probe: Probe) -> AsyncGenerator[Verdict, None]:
+        ask = check(probe, self.container, self._home.sandbox, self.run_in)
+        async with aclosing(verdicts(probe, ask, eager=kind is not ProbeKind.LIVENESS)) as answers:
+            async for verdict in answers:
+                if not verdict.healthy and not self._stopping.is_set():
+                    self._say("Unhealthy", f"{kind} probe failed: {verdict.output}", warning=True)
+                yield verdict
+
+    async def run_in(self, argv: tuple[str, ...], timeout: float) -> tuple[int, bytes]:
+        """Exit code and output of a command run in the container. Raises OSError, TimeoutError."""
+        collected = bytearray()
+
+        def collect(_stream: str, data: bytes) -> None:
+            collected.extend(data[: _OUTPUT - len(collected)])
+
+        pipes = Pipes(collect)
+        try:
+            process = await self.exec(argv, pipes.child)
+            pipes.started()
+            try:
+                async with asyncio.timeout(timeout):
+                    code = await process.wait()
+            except TimeoutError as error:
+                process.signal(signal.SIGKILL)
+                raise TimeoutError(f"command timed out after {timeout:g}s: {' '.join(argv)}") from error
+        finally:
+            pipes.finish()
+        return code, bytes(collected)
+
+    async def exec(self, argv: tuple[str, ...], stdio: Stdio, *, tty: bool = False) -> Process:
+        """Start a command in the running container. Raises OSError."""
+        if self.process is None or self._command is None:
+            raise ProcessLookupError(f'container not found ("{self.container.name}")')
+        variables = {**dict(self._command.env), **({"TERM": "xterm"} if tty else {})}
+        command = replace(self._command, argv=argv, python="", tty=tty, env=tuple(variables.items()))
+        return await self._home.sandbox.start(command, stdio, like=self.process)
+
+    # -- the end ------------------------------------------------------------
+
+    async def stop(self, grace: Grace, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+        """End it for good: hook, then (in its turn) TERM, then KILL when `grace` is over."""
+        self._stopping.set()
+        self._woken.set()
+        async with self._starting:
+            process = self.process
+        if process is not None:
+            self._say("Killing", f"Stopping container {self.container.name}")
+            await self.end(process, grace, turn)
+        await self._recorded.wait()
+
+    async def end(
+        self, process: Process, grace: Grace, turn: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """End the running process; return when it has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            ended = tasks.create_task(process.wait())
+            await self._before_end(ended, grace, turn)
+            if ended.done():
+                return
+            process.signal(signal.SIGTERM)
+            try:
+                async with grace.limit(at_least=MINIMUM if self.container.lifecycle.pre_stop else 0):
+                    await asyncio.shield(ended)
+            except TimeoutError:
+                process.signal(signal.SIGKILL)
+
+    async def _before_end(
+        self, ended: asyncio.Task[int], grace: Grace, turn: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        """The preStop hook and the wait for the turn, both cut short when the process ends by itself."""
+        async with asyncio.TaskGroup() as tasks:
+            before = tasks.create_task(self._pre_stop(grace, turn))
+            ended.add_done_callback(lambda _: before.cancel())
+
+    async def _pre_stop(self, grace: Grace, turn: Callable[[], Awaitable[None]] | None) -> None:
+        hook = self.container.lifecycle.pre_stop
+        if hook and grace.left > 0:
+            try:
+                async with grace.limit():
+                    await hooks.run(hook, self.container, self._home.sandbox, self.run_in, timeout=grace.left)
+            except (hooks.HookFailed, TimeoutError) as error:
+                self._say("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
+        if turn is not None:
+            with suppress(TimeoutError):
+                async with grace.limit():
+                    await turn()
+
+    def conclude(self) -> None:
+        """Its pod is over: what waited to be started again stays as it ended."""
+        if isinstance(self.state.state, Waiting) and self.state.last is not None:
+            self.state.state, self.state.last = self.state.last, None
+
+    def _record(self, code: int) -> None:
+        """The process has ended: say so in the state."""
+        state, running = self.state, self.state.state
+        assert isinstance(running, Running)
+        self._close()
+        message = self._home.termination_message(self.container)[:_MESSAGE].decode(errors="replace")
+        if not message and code != 0 and self.container.termination_message_policy != "File":
+            path = self._home.log_path(self.container, state.restarts)
+            message = logs.last(path, lines=_FALLBACK_LINES, limit=_FALLBACK)
+        state.state = Terminated(
+            exit_code=code,
+            reason="Completed" if code == 0 else "Error",
+            finished_at=self._home.now(),
+            started_at=running.started_at,
+            container_id=state.container_id,
+            message=message,
+        )
+        state.ready = state.started = False
+        self.process = None
+        self._recorded.set()
+        self._home.changed()
+
+    def _close(self) -> None:
+        if self.pipes:
+            self.pipes.finish()
+        if self.log:
+            self.log.close()
+
+    def _output(self, stream: str, data: bytes) -> None:
+        assert self.log is not None
+        self.log.write(stream, data)
+        for listener in self.listeners:
+            listener(stream, data)
+
+    # -- again --------------------------------------------------------------
+
+    def _again(self) -> bool:
+        """Whether its restart policy wants another instance. Source: Kubernetes, restart policies."""
+        if self._stopping.is_set():
+            return False
+        if is_sidecar(self.container):
+            return True
+        policy = self._home.pod.spec.restart_policy
+        if self.state.init and policy == "Always":
+            policy = "OnFailure"
+        return policy == "Always" or (policy == "OnFailure" and not self.state.succeeded)
+
+    async def _back_off(self) -> None:
+        ended = self.state.state
+        assert isinstance(ended, Terminated)
+        ran = (ended.finished_at - ended.started_at).total_seconds() if ended.started_at else 0.0
+        delay = self._backoff.failed(ran)
+        if delay == 0:
+            return
+        name, pod = self.container.name, self._home.pod.label
+        self._say("BackOff", f"Back-off restarting failed container {name} in pod {pod}", warning=True)
+        await self._sleep(_SHOWN)
+        if not self._stopping.is_set():
+            self.state.last = ended
+            message = f"back-off {spoken(delay)} restarting failed container={name} pod={pod}"
+            self._wait("CrashLoopBackOff", message)
+            await self._sleep(delay - _SHOWN)
+
+    def _wait(self, reason: str, message: str) -> None:
+        self.state.state = Waiting(reason, message)
+        self._home.changed()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait; the end of the pod cuts it short."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; `wake` and the end of the pod cut it short."""
+        if self._stopping.is_set():
+            return
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+    def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self._home.say(reason, message, warning=warning, about=self.state)
