@@ -1,0 +1,72 @@
+"""The flags that describe an installation (`-f`, `--set`, `--revision`) become a plane."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from linnet.cli import options
+from linnet.cli.faults import UserError
+from linnet.install.operator import InputError, Request, resolve
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def described(command: F) -> F:
+    """Add `-f`, `--set`, `--revision`, `--manifests` to a command."""
+    for option in (
+        click.option(
+            "-d", "--manifests", "--charts", "manifests", hidden=True, help="Accepted, of no effect."
+        ),
+        click.option("-r", "--revision", help="The revision; names of objects end in it."),
+        click.option(
+            "-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set one value; may be repeated."
+        ),
+        click.option(
+            "-f",
+            "--filename",
+            "filenames",
+            multiple=True,
+            metavar="FILE",
+            help="An IstioOperator file; may be repeated, - is standard input.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def request(filenames: Sequence[str], sets: Sequence[str], revision: str | None) -> Request:
+    """The installation that the flags describe; warnings go to stderr.
+
+    Raises:
+        UserError: a file cannot be read, or what it says cannot be met.
+    """
+    sources = [(name, _read(name)) for text in filenames for name in text.split(",")]
+    namespace = options.current().istio_namespace
+    try:
+        found = resolve(
+            sources,
+            sets,
+            version=version("linnet"),
+            namespace="" if namespace == "istio-system" else namespace,
+            revision=revision,
+        )
+    except InputError as error:
+        raise UserError(str(error)) from error
+    for warning in found.warnings:
+        print(f"❗ {warning}", file=sys.stderr)
+    return found
+
+
+def _read(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{name}: {error.strerror if isinstance(error, OSError) else 'not UTF-8 text'}"
+        ) from error

@@ -1,0 +1,123 @@
+"""Make the cluster hold a component: server-side apply, object by object, then wait until it works."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from linnet.install.marks import MANAGER, Object
+from linnet.install.progress import Report
+from linnet.install.ready import NotReady, identity, kind_of, wait_ready
+from linnet.install.render import TITLES, Component
+from linnet.install.webhooks import with_bundles
+from linnet.kube.client import Client
+from linnet.kube.errors import ApiError, NotFound
+from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, VALIDATING_WEBHOOK
+
+_WEBHOOKS = frozenset({MUTATING_WEBHOOK.name, VALIDATING_WEBHOOK.name})
+
+
+class Outcome(StrEnum):
+    """What applying an object did, or would do."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    SAME = "unchanged"
+
+
+class Change(Struct, frozen=True):
+    """An object and its outcome."""
+
+    what: str
+    outcome: Outcome
+    note: str = ""
+
+
+class ApplyError(OSError):
+    """A component could not be installed; the message names the object."""
+
+
+async def apply_component(
+    client: Client, component: Component, *, seconds: float, report: Report, dry_run: bool = False
+) -> list[Change]:
+    """Apply a component's objects and wait until they are ready; its webhooks come after that.
+
+    Raises:
+        ApplyError: the API server refused an object, or something did not become ready within `seconds`.
+    """
+    title, sign = TITLES[component.name]
+    report.working(f"Processing resources for {title}.")
+    plain = [obj for obj in component.objects if obj["kind"] not in _WEBHOOKS]
+    hooks = [obj for obj in component.objects if obj["kind"] in _WEBHOOKS]
+    try:
+        changes = [await apply_object(client, obj, dry_run=dry_run) for obj in plain]
+        if not dry_run:
+            await wait_ready(client, plain, seconds=seconds, title=title, report=report)
+        changes += [await apply_object(client, obj, dry_run=dry_run) for obj in hooks]
+    except (ApplyError, NotReady) as error:
+        report.done(f"✘ {title} encountered an error: {error}")
+        raise ApplyError(f"component {component.name}: {error}") from error
+    if not dry_run:
+        report.done(f"✔ {title} installed {sign}")
+    return changes
+
+
+async def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> Change:
+    """Apply one object. A validator that istiod has turned to `Fail` stays so.
+
+    Raises:
+        ApplyError: the API server refused it.
+    """
+    kind, meta = kind_of(obj), obj["metadata"]
+    live = await find(client, obj)
+    if live is not None and kind == VALIDATING_WEBHOOK:
+        obj = with_bundles(obj, {}, policies=live.get("webhooks") or ())
+    try:
+        result = await client.apply(kind, obj, manager=MANAGER, force=True, dry_run=dry_run)
+    except NotFound as error:
+        if dry_run and not await _exists(client, meta.get("namespace", "")):
+            note = f"namespace {meta['namespace']} does not exist yet"
+            return Change(identity(obj), Outcome.CREATED, note)
+        raise ApplyError(f"{identity(obj)}: {error}") from error
+    except ApiError as error:
+        raise ApplyError(f"{identity(obj)}: {error}") from error
+    return Change(identity(obj), _outcome(live, result))
+
+
+async def find(client: Client, obj: Mapping[str, Any]) -> Object | None:
+    """The live object of the same identity, if there is one."""
+    meta = obj["metadata"]
+    try:
+        return await client.get(kind_of(obj), meta["name"], meta.get("namespace", ""))
+    except NotFound:
+        return None
+
+
+async def _exists(client: Client, namespace: str) -> bool:
+    try:
+        await client.get(NAMESPACE, namespace)
+    except NotFound:
+        return False
+    return True
+
+
+def _outcome(live: Object | None, result: Object) -> Outcome:
+    if live is None:
+        return Outcome.CREATED
+    return Outcome.SAME if _content(live) == _content(result) else Outcome.CHANGED
+
+
+def _content(obj: Object) -> Object:
+    """The object without what changes by itself."""
+    volatile = ("managedFields", "resourceVersion", "generation")
+    meta = {key: value for key, value in obj["metadata"].items() if key not in volatile}
+    return {key: value for key, value in obj.items() if key not in ("status", "metadata")} | {
+        "metadata": meta
+    }
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """`3 created, 2 changed, 10 unchanged`."""
+    counts = {outcome: sum(change.outcome is outcome for change in changes) for outcome in Outcome}
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing"

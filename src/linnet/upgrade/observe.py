@@ -1,0 +1,107 @@
+"""See who uses what: one look at the cluster and at each istiod's live streams."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from linnet.install.marks import REV
+from linnet.install.plane import NAME
+from linnet.kube.client import Client
+from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, POD, VALIDATING_WEBHOOK, Kind
+from linnet.upgrade.users import Observed
+
+MONITORING = 15014
+
+
+async def observe(client: Client, namespace: str, *, seconds: float = 15.0) -> Observed:
+    """What there is now. `seconds`: how long one istiod may take to tell its streams."""
+
+    async def everything(kind: Kind) -> list[dict[str, Any]]:
+        return (await client.list(kind)).items
+
+    async with asyncio.TaskGroup() as tasks:
+        pods = tasks.create_task(everything(POD))
+        namespaces = tasks.create_task(everything(NAMESPACE))
+        injectors = tasks.create_task(everything(MUTATING_WEBHOOK))
+        validators = tasks.create_task(everything(VALIDATING_WEBHOOK))
+    istiods = [pod for pod in pods.result() if _is_istiod(pod, namespace)]
+    return Observed(
+        namespace=namespace,
+        pods=pods.result(),
+        namespaces=namespaces.result(),
+        injectors=injectors.result(),
+        validators=validators.result(),
+        streams=await streams(client, istiods, seconds=seconds),
+    )
+
+
+def _is_istiod(pod: Mapping[str, Any], namespace: str) -> bool:
+    meta = pod["metadata"]
+    running = (pod.get("status") or {}).get("phase") == "Running" and not meta.get("deletionTimestamp")
+    return (
+        meta.get("namespace") == namespace and (meta.get("labels") or {}).get("app") == "istiod" and running
+    )
+
+
+async def streams(
+    client: Client, istiods: Iterable[Mapping[str, Any]], *, seconds: float
+) -> dict[str, frozenset[str] | None]:
+    """The proxies connected to each revision; None for a revision of which no istiod answers."""
+
+    async def ask(pod: Mapping[str, Any]) -> frozenset[str] | None:
+        meta = pod["metadata"]
+        port = int((meta.get("annotations") or {}).get("prometheus.io/port") or MONITORING)
+        try:
+            async with asyncio.timeout(seconds):
+                return connected(await fetch(client, meta["namespace"], meta["name"], port, "/debug/syncz"))
+        except (OSError, TimeoutError, ValueError):
+            return None
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = [(pod["metadata"]["labels"].get(REV, NAME), tasks.create_task(ask(pod))) for pod in istiods]
+    found: dict[str, frozenset[str] | None] = {}
+    for revision, task in asked:
+        seen = task.result()
+        before = found.get(revision)
+        found[revision] = seen if before is None else before | (seen or frozenset())
+    return found
+
+
+def connected(body: bytes) -> frozenset[str]:
+    """The proxy IDs (`pod.namespace`) in an answer of `/debug/syncz` (pure). Raises ValueError."""
+    return frozenset(str(row["proxy"]) for row in json.loads(body) or () if row.get("proxy"))
+
+
+async def fetch(client: Client, namespace: str, pod: str, port: int, path: str) -> bytes:
+    """The body of a GET through a port-forward to a pod. Raises OSError."""
+    stream = await client.connect(namespace, pod, port)
+    try:
+        await stream.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while chunk := await stream.read():
+            answer += chunk
+    finally:
+        await stream.close()
+    return body_of(answer)
+
+
+def body_of(answer: bytes) -> bytes:
+    """The body of a complete HTTP/1.1 answer (pure). Raises OSError for anything but 200."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    if not separator or b" 200" not in status[:13]:
+        raise OSError(f"unexpected answer: {status.decode(errors='replace') or 'none'}")
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)
+    }
+    if headers.get(b"transfer-encoding", b"").lower() != b"chunked":
+        return body
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size.partition(b";")[0] or b"0", 16)
+        if not length:
+            break
+        whole, body = whole + rest[:length], rest[length + 2 :]
+    return whole
