@@ -18,7 +18,8 @@ _DATA = "..data"
 
 def write(directory: str, files: Mapping[str, File], group: int | None = None) -> None:
     """Make the directory hold exactly these files. `group` owns them and may read them, if given."""
-    os.makedirs(directory, mode=0o755, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o755)  # noqa: S103 (containers run as any user)
     current = os.path.join(directory, _DATA)
     old = os.readlink(current) if os.path.islink(current) else ""
     new = f"..{datetime.now(UTC):%Y_%m_%d_%H_%M_%S}.{secrets.token_hex(4)}"

@@ -21,6 +21,7 @@ from linnet.local.node.clock import Now
 from linnet.local.node.commands import start_failure
 from linnet.local.node.environment import Missing
 from linnet.local.node.grace import MINIMUM, Grace
+from linnet.local.node.hosted import HostedProxy
 from linnet.local.node.images import Image
 from linnet.local.node.logs import Log
 from linnet.local.node.pipes import Output, Pipes
@@ -59,8 +60,10 @@ class Home(Protocol):
         """What is started. Raises Missing."""
         ...
 
-    async def launch(self, container: Container, image: Image, command: Command, stdio: Stdio) -> Process:
-        """Start it, in the sandbox or on its behalf. Raises OSError."""
+    async def launch(
+        self, container: Container, image: Image, command: Command, stdio: Stdio, output: Output
+    ) -> Process:
+        """Start it, in the sandbox or on its behalf; `output` takes what is said for it. Raises OSError."""
         ...
 
     def say(self, reason: str, message: str, *, warning: bool = False, about: ContainerState) -> None:
@@ -201,7 +204,7 @@ class Life:
     async def _launch(self, image: Image, command: Command) -> Process:
         assert self.pipes is not None
         try:
-            process = await self._home.launch(self.container, image, command, self.pipes.child)
+            process = await self._home.launch(self.container, image, command, self.pipes.child, self._output)
         except OSError:
             self._close()
             raise
@@ -324,7 +327,7 @@ class Life:
             raise ProcessLookupError(f'container not found ("{self.container.name}")')
         variables = {**dict(self._command.env), **({"TERM": "xterm"} if tty else {})}
         command = replace(self._command, argv=argv, python="", tty=tty, env=tuple(variables.items()))
-        return await self._home.sandbox.start(command, stdio, like=self.process)
+        return await self._home.sandbox.start(command, stdio, like=inside(self.process))
 
     # -- the end ------------------------------------------------------------
 
@@ -410,8 +413,8 @@ class Life:
             self.log.close()
 
     def _output(self, stream: str, data: bytes) -> None:
-        assert self.log is not None
-        self.log.write(stream, data)
+        if self.log is not None and not self.log.closed:  # the last words of an agent may come too late
+            self.log.write(stream, data)
         for listener in self.listeners:
             listener(stream, data)
 
@@ -465,3 +468,12 @@ class Life:
 
     def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
         self._home.say(reason, message, warning=warning, about=self.state)
+
+
+def inside(process: Process) -> Process:
+    """The process in the container: for a hosted one, what it is hosted for."""
+    if not isinstance(process, HostedProxy):
+        return process
+    if process.envoy is None:
+        raise ProcessLookupError("the proxy has not started yet")
+    return process.envoy

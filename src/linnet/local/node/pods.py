@@ -21,6 +21,7 @@ from linnet.local.node.grace import Grace
 from linnet.local.node.images import Image
 from linnet.local.node.life import Life
 from linnet.local.node.logs import rotated
+from linnet.local.node.pipes import Output
 from linnet.local.node.reporting import Reporter
 from linnet.local.node.resolving import resolv_conf
 from linnet.local.node.runtime import Command, Mount, Process, Sandbox, SandboxSpec, Stdio
@@ -293,10 +294,14 @@ class PodWorker:
             mounts = (*mounts, self._last_words(container))
         return commands.command(self._pod, container, image, env, mounts)
 
-    async def launch(self, container: Container, image: Image, command: Command, stdio: Stdio) -> Process:
+    async def launch(
+        self, container: Container, image: Image, command: Command, stdio: Stdio, output: Output
+    ) -> Process:
         """Start it. Raises OSError."""
-        launch = Launch(self._pod, container, image, command, stdio, self.sandbox, self._volumes)
-        return await self._around.launch(launch)
+        scratch = os.path.join(self.directory, "hosted", container.name)
+        return await self._around.launch(
+            Launch(self._pod, container, image, command, stdio, self.sandbox, scratch, output)
+        )
 
     def _last_words(self, container: Container) -> Mount:
         """A fresh file for the termination message, that any user of the container may write."""

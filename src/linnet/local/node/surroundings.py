@@ -12,10 +12,10 @@ from linnet.kube.mirror import Mirror
 from linnet.local.node.clock import Now
 from linnet.local.node.events import Recorder
 from linnet.local.node.images import Image
+from linnet.local.node.pipes import Output
 from linnet.local.node.runtime import Command, Process, Sandbox, Sandboxes, Stdio
 from linnet.local.node.sources import Sources
 from linnet.local.node.spec import Container, Pod
-from linnet.local.node.volumes import Volumes
 
 
 class Options(Struct, frozen=True):
@@ -40,7 +40,8 @@ class Launch(Struct, frozen=True):
     command: Command
     stdio: Stdio
     sandbox: Sandbox
-    volumes: Volumes
+    scratch: str  # a directory of the pod that no container sees
+    output: Output  # what is said on behalf of the container goes to its log
 
 
 class Launcher(Protocol):

@@ -96,6 +96,7 @@ class Volumes:
         wanted = os.path.join(path, sub_path)
         if volume.empty_dir and not os.path.exists(wanted):
             os.makedirs(wanted)
+            os.chmod(wanted, 0o777)  # noqa: S103 (containers run as any user)
         resolved = os.path.realpath(wanted)
         if os.path.commonpath((resolved, os.path.realpath(path))) != os.path.realpath(path):
             raise Missing(f'subPath "{sub_path}" leads out of volume "{volume.name}"')
