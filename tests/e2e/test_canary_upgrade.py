@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from demo.play import ROOT, environment, play
 from demo.shell import Shell
 
