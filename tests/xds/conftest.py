@@ -33,11 +33,11 @@ class OpenHost:
         for connection in self.connections:
             connection.wake.set()
 
-    async def authenticate(self, caller: Caller) -> tuple[str, ...]:
-        return ()
+    async def authenticate(self, caller: Caller) -> None:
+        return None
 
     def connect(
-        self, node: Node, caller: Caller, identities: tuple[str, ...], dialect: Dialect
+        self, node: Node, caller: Caller, identity: None, dialect: Dialect
     ) -> Connection:
         stream = Stream(dialect, self.line)
         connection = Connection(node.id, node, caller, "", stream, connected_at=time.time())

@@ -9,7 +9,7 @@ Source: Envoy, `service/discovery/v3/ads.proto`.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
@@ -22,6 +22,7 @@ from linnet.xds.stream import Dialect, Outcome, Response, Stream
 from linnet.xds.transport import Caller
 
 SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
+Known = TypeVar("Known")  # what the control plane knows a caller by
 STALLED = 30.0  # seconds without progress in sending after which a proxy is cut off
 
 
@@ -48,16 +49,14 @@ class Connection:
         self.wake.set()
 
 
-class Host(Protocol):
+class Host(Protocol[Known]):
     """What the server needs of the control plane. What it refuses, it raises as `GRPCError`."""
 
-    async def authenticate(self, caller: Caller) -> tuple[str, ...]:
-        """SPIFFE IDs that the caller has proven; empty where callers without identity are let in."""
+    async def authenticate(self, caller: Caller) -> Known:
+        """Who the caller has proven to be."""
 
-    def connect(
-        self, node: Node, caller: Caller, identities: tuple[str, ...], dialect: Dialect
-    ) -> Connection:
-        """Admit a proxy under what it claims to be."""
+    def connect(self, node: Node, caller: Caller, identity: Known, dialect: Dialect) -> Connection:
+        """Admit a proxy under what it claims to be, if that fits its identity."""
 
     def disconnect(self, connection: Connection) -> None:
         """Forget a proxy."""
@@ -73,10 +72,10 @@ Decode = Callable[[bytes], tuple[Node | None, Request]]
 
 
 @dataclass(slots=True)
-class Ads:
+class Ads(Generic[Known]):
     """`AggregatedDiscoveryService` in both variants. `identifier` names this control plane to proxies."""
 
-    host: Host
+    host: Host[Known]
     identifier: str
 
     def __mapping__(self) -> Mapping[str, Handler]:
@@ -100,14 +99,14 @@ class Ads:
 
     async def _serve(self, call: Call[bytes, bytes], dialect: Dialect, decode: Decode) -> None:
         caller = transport.caller_of(call)
-        identities = await self.host.authenticate(caller)
+        identity = await self.host.authenticate(caller)
         data = await call.recv_message()
         if data is None:
             return
         node, request = _decoded(decode, data)
         if node is None or not node.id:
             raise GRPCError(Status.INVALID_ARGUMENT, "missing node information")
-        connection = self.host.connect(node, caller, identities, dialect)
+        connection = self.host.connect(node, caller, identity, dialect)
         try:
             self._take(connection, request)
             async with asyncio.TaskGroup() as tasks:

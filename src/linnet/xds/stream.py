@@ -135,6 +135,20 @@ class Stream:
                 return response
         return None
 
+    @property
+    def behind(self) -> bool:
+        """There is an offer that was not looked at yet."""
+        return self._newest is None or self._newest.point.offer is not self.line.newest
+
+    @property
+    def current(self) -> bool:
+        """The proxy has answered everything there is to say."""
+        newest = self.line.newest
+        return all(
+            watch.settled and watch.at is not None and watch.at.offer is newest and not watch.doomed
+            for watch in self.watches.values()
+        )
+
     # -- requests -----------------------------------------------------------
 
     def _open(self, request: Request) -> None:

@@ -1,0 +1,94 @@
+"""What istiod offers a proxy, in the form of Envoy's `/config_dump`, so that the two can be compared.
+
+Source: Envoy, `admin/v3/config_dump.proto`.
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource
+from linnet.xds.offers import Line
+
+Json = dict[str, Any]
+_ADMIN = "type.googleapis.com/envoy.admin.v3."
+_REDACTED = base64.b64encode(b"[redacted]").decode()
+_SHORT = {"cds": CLUSTER, "eds": ENDPOINTS, "lds": LISTENER, "rds": ROUTES, "sds": SECRET}
+
+
+def config_dump(line: Line, types: Iterable[str] = (), *, endpoints: bool = False) -> Json:
+    """`{"configs": [...]}`: a section per type; with `types` (`cds`, ...) the resources themselves."""
+    version = str(line.number)
+    if types:
+        chosen = (_SHORT[name] for name in types if name in _SHORT)
+        return {"configs": [content for t in chosen for content in _contents(line, t)]}
+
+    def section(kind: str, type_url: str, key: str, wrap: Callable[[Json], Json], **more: object) -> Json:
+        return {"@type": _ADMIN + kind, **more, key: [wrap(content) for content in _contents(line, type_url)]}
+
+    sections = [
+        {"@type": _ADMIN + "BootstrapConfigDump"},
+        section(
+            "ClustersConfigDump",
+            CLUSTER,
+            "dynamicActiveClusters",
+            lambda content: {"versionInfo": version, "cluster": content},
+            versionInfo=version,
+        ),
+        section(
+            "ListenersConfigDump",
+            LISTENER,
+            "dynamicListeners",
+            lambda content: {
+                "name": content["name"],
+                "activeState": {"versionInfo": version, "listener": content},
+            },
+            versionInfo=version,
+        ),
+        section(
+            "RoutesConfigDump",
+            ROUTES,
+            "dynamicRouteConfigs",
+            lambda content: {"versionInfo": version, "routeConfig": content},
+        ),
+        section(
+            "SecretsConfigDump",
+            SECRET,
+            "dynamicActiveSecrets",
+            lambda content: {"name": content["name"], "versionInfo": version, "secret": content},
+        ),
+    ]
+    if endpoints:
+        sections.insert(
+            2,
+            section(
+                "EndpointsConfigDump",
+                ENDPOINTS,
+                "dynamicEndpointConfigs",
+                lambda content: {"versionInfo": version, "endpointConfig": content},
+            ),
+        )
+    return {"configs": sections}
+
+
+def decoded(resource: Resource) -> Json:
+    """A resource as JSON, with its `@type`; private keys are not shown."""
+    from google.protobuf import json_format  # heavy, and only needed when somebody looks
+
+    from linnet.envoy.messages import Any as AnyMessage
+    from linnet.envoy.pool import pool
+
+    content: Json = json_format.MessageToDict(AnyMessage.FromString(resource.body), descriptor_pool=pool())
+    _redact(content)
+    return content
+
+
+def _contents(line: Line, type_url: str) -> list[Json]:
+    resources: Mapping[str, Resource] = line.newest.of(type_url)
+    return [decoded(resources[name]) for name in sorted(resources)]
+
+
+def _redact(content: Json) -> None:
+    key = (content.get("tlsCertificate") or {}).get("privateKey")
+    if key is not None:
+        content["tlsCertificate"]["privateKey"] = {"inlineBytes": _REDACTED}
