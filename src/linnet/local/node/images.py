@@ -147,7 +147,8 @@ def _proxies(
     for minor, binary in envoys.items():
         newest = binary == list(envoys.values())[-1]
         for name, hosted in (("proxyv2", Hosted.PROXY), ("proxyv2-agent", Hosted.CONTAINER)):
-            image = Image("", module, ("proxy", "sidecar"), environment, hosted, binary)
+            variables = (*environment, ("LINNET_ENVOY", binary))
+            image = Image("", module, ("proxy", "sidecar"), variables, hosted, binary)
             for tag in (version, "latest"):
                 for suffix in (f"-envoy-{minor}", *([""] if newest else [])):
                     yield msgspec.structs.replace(image, name=f"{_OURS}{name}:{tag}{suffix}")
