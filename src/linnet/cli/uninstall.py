@@ -60,7 +60,7 @@ def uninstall(
 ) -> None:
     """Remove one revision and nothing that others need.
 
-    Gateways are handed to the revision that stays, the default moves, then webhooks, Services, Deployments go.
+    Gateways are handed to the revision that stays, the default moves, then webhooks and Deployments go.
     A revision that pods, namespaces, tags or webhooks still use is refused. The same command completes one
     that was interrupted.
     """
