@@ -24,7 +24,7 @@ class Paths(Struct, frozen=True):
     @property
     def kubeconfig(self) -> str:
         """The administrator's."""
-        return f"{self.state}/kubeconfig"
+        return f"{self.state}/admin.kubeconfig"
 
     @property
     def logs(self) -> str:
@@ -40,6 +40,11 @@ class Paths(Struct, frozen=True):
     def scratch(self) -> str:
         """An empty directory on which pods build their roots, each in its own mount namespace."""
         return f"{self.state}/node/root"
+
+    @property
+    def memory(self) -> str:
+        """Where the node process, in its own mount namespace, keeps volumes in memory."""
+        return f"{self.state}/node/memory"
 
     @property
     def images(self) -> str:

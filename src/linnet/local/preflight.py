@@ -131,7 +131,7 @@ _TRIALS: tuple[tuple[Callable[[], None], str], ...] = (
     (
         _try_mounts,
         (
-            "this kernel or container does not allow the mounts that pods need: Linux 5.12 or newer is required,"
+            "this kernel or container does not allow the mounts that pods need: Linux 5.12 or newer,"
             " in a container CAP_SYS_ADMIN"
         ),
     ),

@@ -8,15 +8,22 @@ import gc
 import os
 import signal
 import socket
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from linnet.local.node import init, messages
 from linnet.local.node.messages import Birth, Born, Failed, Layout
 from linnet.netlink import linux
 
 
-def fork_forker(layout: Layout) -> socket.socket:
-    """Fork the forker; gives the socket by which it is asked. Call it in a process with one thread."""
+class Forker(NamedTuple):
+    """The socket by which the forker is asked, and its pidfd, which becomes readable when it has ended."""
+
+    control: socket.socket
+    pidfd: int
+
+
+def fork_forker(layout: Layout) -> Forker:
+    """Fork the forker. Call it in a process with one thread."""
     mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     pid = os.fork()
@@ -27,7 +34,7 @@ def fork_forker(layout: Layout) -> socket.socket:
             os._exit(1)
         _serve(its, layout)
     its.close()
-    return mine
+    return Forker(mine, os.pidfd_open(pid))
 
 
 def _serve(node: socket.socket, layout: Layout) -> NoReturn:

@@ -6,13 +6,13 @@ The host's own routes and rules are not touched. There is no bridge, so every pa
 rules of the node, and services need no help of br_netfilter.
 """
 
-import asyncio
 import errno
 import socket
 from collections import OrderedDict
 from ipaddress import IPv4Network
 
-from linnet.netlink.namespaces import listener_in, new_namespace, socket_in
+from linnet.netlink.dial import connected
+from linnet.netlink.namespaces import listener_in, new_namespace
 from linnet.netlink.route import Routes, raise_loopback
 
 NODE_IP = "10.244.0.1"
@@ -117,16 +117,3 @@ class Network:
     async def dial(self, host: str, port: int, *, timeout: float = 5.0) -> socket.socket:
         """A connected non-blocking TCP socket of the node's namespace. Raises OSError."""
         return await connected(self.namespace, host, port, timeout=timeout)
-
-
-async def connected(namespace: int, host: str, port: int, *, timeout: float) -> socket.socket:
-    """A non-blocking TCP socket of a namespace, connected within `timeout` seconds. Raises OSError."""
-    made = socket_in(namespace)
-    try:
-        async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().sock_connect(made, (host, port))
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        made.close()
-        raise
-    return made

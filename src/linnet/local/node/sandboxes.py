@@ -12,10 +12,12 @@ import struct
 from collections.abc import Callable
 
 from linnet.local.node import messages
+from linnet.local.node.forker import Forker
 from linnet.local.node.messages import Birth, Born, Exited, Failed, Kill, Place, Ready, Start
-from linnet.local.node.network import Network, connected
+from linnet.local.node.network import Network
 from linnet.local.node.runtime import Command, Mount, Process, SandboxSpec, Stdio
 from linnet.netlink import linux
+from linnet.netlink.dial import connected
 from linnet.netlink.namespaces import listener_in
 
 _BIRTH_TIMEOUT = 20.0  # seconds; a loaded machine
@@ -26,9 +28,9 @@ _SO_PASSCRED, _SCM_CREDENTIALS, _SO_SNDBUFFORCE = 16, 2, 32
 class LocalSandboxes:
     """Makes sandboxes with the help of the forker and the pod network."""
 
-    def __init__(self, forker: socket.socket, network: Network) -> None:
-        forker.setblocking(False)
-        self._forker = forker
+    def __init__(self, forker: Forker, network: Network) -> None:
+        forker.control.setblocking(False)
+        self._forker = forker.control
         self._network = network
         self._one_birth = asyncio.Lock()
 

@@ -1,0 +1,80 @@
+"""The processes of the daemon: what each imports and runs. Heavy imports happen here, after the fork."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from linnet.local.daemon import Inheritance
+from linnet.netlink import linux
+
+LAST_CERTIFICATE = "network.crt"  # of those that `prepare` makes
+TITLES = {"api": "API server", "node": "node"}
+
+
+def api(inheritance: Inheritance) -> None:
+    """The API server and the controllers."""
+    from linnet.local.serving import serve_api
+
+    _run(serve_api(inheritance, ready=lambda: _say_ready(inheritance, "api")))
+
+
+def node(inheritance: Inheritance) -> None:
+    """The node; its forker is forked while this process is small and has one thread."""
+    from linnet.local.node.forker import fork_forker
+    from linnet.local.node.messages import Layout
+
+    inheritance.api_inside.close()
+    settings = inheritance.settings
+    paths = settings.paths
+    _mount_memory(paths.memory)
+    layout = Layout(
+        paths.scratch,
+        hidden=(*settings.homes, paths.state, paths.run),
+        exposed=(*settings.environment, paths.images),
+    )
+    forker = fork_forker(layout)
+    from linnet.local.node.process import serve_node
+
+    _run(serve_node(inheritance, forker, ready=lambda: _say_ready(inheritance, "node")))
+
+
+def _mount_memory(path: str) -> None:
+    """A file system in memory that goes with this process: nothing stays mounted."""
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=700,size=25%")
+
+
+MAINS = {"api": api, "node": node}
+
+
+def prepare(inheritance: Inheritance) -> None:
+    """Make keys and certificates if they are missing: both processes need them from the start."""
+    from linnet.local import credentials
+
+    credentials.ensure(inheritance.settings.paths)
+
+
+def _run(serve: Coroutine[Any, Any, None]) -> None:
+    """Run until it returns or TERM cancels it."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+
+        async def until_term() -> None:
+            task = asyncio.ensure_future(serve)  # noqa: TID251 (cancelled by a signal)
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            try:
+                await task
+            except asyncio.CancelledError:
+                return
+
+        runner.run(until_term())
+
+
+def _say_ready(inheritance: Inheritance, name: str) -> None:
+    try:
+        os.write(inheritance.ready, name.encode() + b"\n")
+    except BrokenPipeError:
+        pass  # whoever started us has gone
