@@ -57,12 +57,12 @@ class Agent:
             OSError: a port, the socket or a file cannot be had, or Envoy cannot be executed.
         """
         self._write_files()
-        async with serving(self.secrets, self._host.here(SDS_SOCKET)):
-            server = await http.serve(self._host.listen(self.settings.status_port), self._status.answer)
-            try:
-                return await self._supervise()
-            finally:
-                server.close()
+        port = self._host.listen(self.settings.status_port)
+        async with (
+            serving(self.secrets, self._host.here(SDS_SOCKET)),
+            http.serving(port, self._status.answer),
+        ):
+            return await self._supervise()
 
     def terminate(self) -> None:
         """Drain, then end Envoy: what SIGTERM asks for."""

@@ -6,7 +6,8 @@ Small on purpose: an agent is beside every Envoy, and an HTTP framework would be
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
@@ -77,19 +78,35 @@ async def ask(
             writer.close()
 
 
-async def serve(sock: socket.socket, handler: Handler) -> asyncio.Server:
-    """A server on a listening socket, with keep-alive; it runs until it is closed."""
+@asynccontextmanager
+async def serving(sock: socket.socket, handler: Handler) -> AsyncIterator[None]:
+    """Serve on a listening socket, with keep-alive, while the context lasts; then cut what is open."""
+    open_connections: set[asyncio.Task[None]] = set()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_connections.add(task)
         try:
             while await _answer(reader, writer, handler):
                 pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the caller went away or does not speak HTTP: nobody is left to tell
+        except asyncio.CancelledError:
+            pass  # the server ends; asyncio would report a cancelled connection as an error
         finally:
+            open_connections.discard(task)
             writer.close()
 
-    return await asyncio.start_server(connection, sock=sock, limit=HEAD_LIMIT)
+    server = await asyncio.start_server(connection, sock=sock, limit=HEAD_LIMIT)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in open_connections:
+            task.cancel()
+        if open_connections:
+            await asyncio.wait(open_connections)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> bool:
