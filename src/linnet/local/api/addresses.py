@@ -21,7 +21,7 @@ class Refusal(Exception):
     """The wanted address or port cannot be had."""
 
     def __init__(self, cause: Cause) -> None:
-        super().__init__(cause.text())
+        super().__init__(cause.message)
         self.cause = cause
 
 

@@ -45,6 +45,10 @@ class Cluster:
         record = self.store.latest(key)
         return record.load() if record else None
 
+    def lookup(self, plural: str, namespace: str, name: str) -> Json | None:
+        """An object of the core group, for webhooks."""
+        return self.find(plural, namespace, name)
+
     def objects(self, name: str, namespace: str = "") -> Iterator[Json]:
         """The durable objects of `<group>/<plural>`."""
         return (record.load() for record in self.store.records(name, namespace))

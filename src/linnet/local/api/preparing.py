@@ -107,7 +107,7 @@ def for_update(resource: Resource, new: Json, old: Json, subresource: str, now: 
         _crd(new, old, now)
     generation = old["metadata"].get("generation")
     if has_generation(resource):
-        changed = _desired(new) != _desired(old)
+        changed = subresource != "binding" and _desired(new) != _desired(old)
         new["metadata"]["generation"] = (generation or 1) + 1 if changed else (generation or 1)
     elif generation is not None:
         new["metadata"]["generation"] = generation

@@ -117,11 +117,13 @@ class Registry:
         ordered = sorted(custom.items(), key=lambda item: (item[0][0], _negative(item[0][1]), item[0][2]))
         self.resources = {**builtin, **dict(ordered)}
         self.generation += 1
-        for call in self._changed:
+        for call in tuple(self._changed):
             call()
 
-    def on_change(self, call: Callable[[], None]) -> None:
+    def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call it after every change; the result ends that."""
         self._changed.append(call)
+        return lambda: self._changed.remove(call)
 
 
 def builtin() -> Registry:

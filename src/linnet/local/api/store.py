@@ -255,6 +255,11 @@ class Store:
         record = Record(key, self._assigned, orjson.dumps(obj))
         return await self._submit(Event(record.rev, "DELETED", record, before, time.time()), None)
 
+    def check(self) -> None:
+        """Raise StoreFailed if the disk has refused."""
+        if self._failure is not None:
+            raise self._failure
+
     def start(self) -> None:
         """Begin to write; call it inside the event loop that all callers use."""
         self._loop = asyncio.get_running_loop()
@@ -268,8 +273,7 @@ class Store:
         os.close(self._lock)
 
     async def _submit(self, event: Event, record: Record | None) -> Record:
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         assert self._loop is not None, "the store was not started"
         done: asyncio.Future[Record] = self._loop.create_future()
         self._pending[event.record.key] = record

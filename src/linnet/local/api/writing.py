@@ -283,7 +283,9 @@ class Writer:
             _check_finalizers(resource, metadata, before)
         if subresource in ("status", "approval"):
             return self._carried_status(resource, new, live, metadata)
-        if subresource in ("finalize", "binding", "resize", "ephemeralcontainers"):
+        if subresource == "binding":
+            return {**live, "spec": new["spec"], "status": new["status"]}
+        if subresource in ("finalize", "resize", "ephemeralcontainers"):
             kept = {**live, "spec": new.get("spec", {})}
             return {**kept, "metadata": {**before, **_managed_part(metadata)}}
         new = {**new, "kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}

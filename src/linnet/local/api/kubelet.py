@@ -1,0 +1,140 @@
+"""Requests to the kubelet of a pod's node: logs, exec, attach, port-forward."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
+
+from linnet.local.api.certificates import Pki
+from linnet.local.api.cluster import Cluster
+from linnet.local.api.options import Dial
+from linnet.local.api.refusals import Refused
+
+Json = dict[str, Any]
+
+_PORT = 10_250
+_CONNECT = 5.0  # seconds
+
+
+class KubeletFailed(Exception):
+    """The kubelet cannot be reached, or refused; the text is for the user."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class Kubelet:
+    """A client for the kubelets of all nodes, with the server's own client certificate. `close` it."""
+
+    def __init__(self, cluster: Cluster, dial: Dial | None, pki: Pki) -> None:
+        self._cluster = cluster
+        self._dial = dial
+        self._pki = pki
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, pod: Json, path: str, query: Sequence[tuple[str, str]]) -> aiohttp.ClientResponse:
+        """The kubelet's answer, its body not read yet.
+
+        Raises: KubeletFailed.
+        """
+        url = self._url(pod, path).with_query(query)
+        try:
+            response = await self._open().get(url)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failed(url, error) from error
+        if response.status >= 400:
+            text = await response.text()
+            response.release()
+            raise KubeletFailed(response.status, text.strip())
+        return response
+
+    async def connect(
+        self, pod: Json, path: str, query: Sequence[tuple[str, str]], protocols: Sequence[str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket to the kubelet.
+
+        Raises: KubeletFailed.
+        """
+        url = self._url(pod, path).with_query(query)
+        try:
+            return await self._open().ws_connect(
+                url, protocols=protocols, autoping=True, max_msg_size=0, compress=0
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise KubeletFailed(error.status, error.message) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failed(url, error) from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @staticmethod
+    def _failed(url: URL, error: Exception) -> KubeletFailed:
+        return KubeletFailed(500, f'Get "{url}": {error}')
+
+    def _url(self, pod: Json, path: str) -> URL:
+        """The address of the pod's node. Raises: Refused."""
+        name = pod["spec"].get("nodeName", "")
+        node = self._cluster.find("nodes", "", name) if name else None
+        if node is None:
+            where = f"pod {pod['metadata']['name']} does not have a host assigned"
+            raise Refused(400, "BadRequest", where)
+        status = node.get("status") or {}
+        addresses = {one["type"]: one["address"] for one in status.get("addresses") or ()}
+        host = addresses.get("InternalIP") or addresses.get("Hostname") or name
+        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or _PORT
+        return URL.build(scheme="https", host=host, port=port, path=path)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session, made at the first use."""
+        if self._session is None:
+            tls = ssl.create_default_context(cafile=str(self._pki.path("ca.crt")))
+            tls.load_cert_chain(
+                self._pki.path("apiserver-kubelet-client.crt"),
+                self._pki.path("apiserver-kubelet-client.key"),
+            )
+            connector = _Dialled(self._dial or _plain, tls)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self._session
+
+
+class _Dialled(aiohttp.BaseConnector):
+    """Makes TLS connections over sockets that `dial` has connected."""
+
+    def __init__(self, dial: Dial, tls: ssl.SSLContext) -> None:
+        super().__init__(limit=0)
+        self._through = dial
+        self._tls = tls
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        loop = asyncio.get_running_loop()
+        host, port = req.url.host or "", req.url.port or _PORT
+        async with asyncio.timeout(timeout.sock_connect):
+            connected = await self._through(host, port)
+            _, protocol = await loop.create_connection(
+                lambda: ResponseHandler(loop), sock=connected, ssl=self._tls, server_hostname=host
+            )
+        return protocol
+
+
+async def _plain(host: str, port: int) -> socket.socket:
+    """Connect from this process's own network."""
+    connecting = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connecting.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(connecting, (host, port))
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
