@@ -1,0 +1,149 @@
+"""What a user asks for becomes one specification, or an error that names the field."""
+
+import pytest
+
+from linnet.install.operator import InputError, profile_names, resolve
+from linnet.install.tree import PathError, assign, overlay, parse_assignment, parse_path
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("hub", ("hub",)),
+        ("values.global.hub", ("values", "global", "hub")),
+        ("components.ingressGateways[0].enabled", ("components", "ingressGateways", 0, "enabled")),
+        ("components.ingressGateways.[0].enabled", ("components", "ingressGateways", 0, "enabled")),
+        (r"meshConfig.labels.app\.name", ("meshConfig", "labels", "app.name")),
+    ],
+)
+def test_paths(text: str, steps: tuple[str | int, ...]) -> None:
+    """Dots separate keys, brackets index lists, a backslash keeps a dot."""
+    assert parse_path(text) == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=true", True),
+        ("a=12", 12),
+        ("a=1.5", 1.5),
+        ("a=1-0-0", "1-0-0"),
+        ("tag=1.10", "1.10"),
+        ("revision=12", "12"),
+        ("a={x,y}", ["x", "y"]),
+        ('a={"x": 1}', {"x": 1}),
+        ("a=b=c", "b=c"),
+        ("a=", ""),
+    ],
+)
+def test_values(text: str, value: object) -> None:
+    """Values are typed as YAML would, except where they are names."""
+    assert parse_assignment(text)[1] == value
+
+
+@pytest.mark.parametrize("text", ["novalue", "a..[x]=1", 'a={"x":'])
+def test_unreadable_assignments(text: str) -> None:
+    """What cannot be read is refused."""
+    with pytest.raises(PathError):
+        parse_assignment(text)
+
+
+def test_assignment_below_a_scalar_is_refused() -> None:
+    """A path through a value that has no fields is an error, not an overwrite."""
+    with pytest.raises(PathError):
+        assign({"hub": "x"}, ("hub", "deep"), 1)
+
+
+def test_named_lists_merge_by_name() -> None:
+    """An overlay of a gateway changes that gateway and keeps the others."""
+    base = {"g": [{"name": "a", "enabled": True}, {"name": "b", "enabled": False}]}
+    assert overlay(base, {"g": [{"name": "b", "enabled": True}]}) == {
+        "g": [{"name": "a", "enabled": True}, {"name": "b", "enabled": True}]
+    }
+
+
+def test_precedence() -> None:
+    """Profile, then files in order, then --set in order, then --revision."""
+    head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\n"
+    files = [("a", head + "spec: {hub: one, tag: a}"), ("b", head + "spec: {hub: two, revision: x}")]
+    plane = resolve(files, ["hub=three", "hub=four"], version="9", revision="canary").plane
+    assert (plane.hub, plane.tag, plane.revision, plane.profile) == ("four", "a", "canary", "default")
+
+
+@pytest.mark.parametrize("sets", [["revision=canary"], ["values.revision=canary"]])
+def test_revision_spellings(sets: list[str]) -> None:
+    """The revision may be given in the specification or in the values."""
+    plane = resolve([], sets, version="9").plane
+    assert (plane.revision, plane.service, plane.value("revision")) == ("canary", "istiod-canary", "canary")
+
+
+@pytest.mark.parametrize("revision", [None, "default"])
+@pytest.mark.parametrize("sets", [[], ["revision=default"]])
+def test_default_is_the_empty_revision(revision: str | None, sets: list[str]) -> None:
+    """`default` means no revision, by flag and by --set."""
+    plane = resolve([], sets, version="9", revision=revision).plane
+    assert (plane.revision, plane.revision_name, plane.service) == ("", "default", "istiod")
+
+
+@pytest.mark.parametrize("name", ["1.6.8", "-a", "a-", "Canary", "x" * 57, "", "a_b"])
+def test_revision_names_that_kubernetes_refuses(name: str) -> None:
+    """A bad revision name is an error that says what is allowed."""
+    with pytest.raises(InputError, match="invalid revision specified"):
+        resolve([], [], version="9", revision=name)
+
+
+def test_longest_revision() -> None:
+    """56 characters fit."""
+    assert resolve([], [], version="9", revision="x" * 56).plane.service == "istiod-" + "x" * 56
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (["profile=nope"], "unknown profile 'nope'; there are: default, demo, empty, minimal"),
+        (["hubb=x"], "spec.hubb: unknown field"),
+        (["components.pilot.k8s.reources={}"], "spec.components.pilot.k8s.reources"),
+        (["components.cni.enabled=true"], "Linnet has no cni"),
+        (["components.pilott.enabled=true"], "unknown component"),
+    ],
+)
+def test_mistakes_name_the_field(sets: list[str], told: str) -> None:
+    """Unknown fields are refused by their path."""
+    with pytest.raises(InputError, match=told.replace("[", r"\[")):
+        resolve([], sets, version="9")
+
+
+def test_a_file_that_is_something_else() -> None:
+    """The error names the file and what was expected."""
+    with pytest.raises(InputError, match=r"pod\.yaml: expected apiVersion install\.istio\.io"):
+        resolve([("pod.yaml", "apiVersion: v1\nkind: Pod\n")], [], version="9")
+
+
+def test_yaml_errors_name_file_and_line() -> None:
+    """A file that is no YAML is refused with its place."""
+    with pytest.raises(InputError, match=r"bad\.yaml: not valid YAML.*line 2"):
+        resolve([("bad.yaml", "a: b\n  c: [\n")], [], version="9")
+
+
+def test_values_without_effect_are_told() -> None:
+    """Nothing is silently ignored."""
+    assert resolve([], ["values.ztunnel.x=1"], version="9").warnings == (
+        "values.ztunnel has no effect in Linnet",
+    )
+
+
+def test_profiles() -> None:
+    """The profiles and their gateways."""
+    assert profile_names() == ["default", "demo", "empty", "minimal"]
+    gateways = {
+        name: [g.name for g in resolve([], [f"profile={name}"], version="9").plane.gateways]
+        for name in profile_names()
+    }
+    assert gateways == {
+        "default": ["istio-ingressgateway"],
+        "demo": ["istio-ingressgateway", "istio-egressgateway"],
+        "empty": [],
+        "minimal": [],
+    }
