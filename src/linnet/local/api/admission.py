@@ -68,7 +68,7 @@ class _Hook(msgspec.Struct, frozen=True):
     @property
     def optional(self) -> bool:
         """Whether the request goes on when the webhook fails."""
-        return self.config.get("failurePolicy", "Fail") == "Ignore"
+        return bool(self.config.get("failurePolicy") == "Ignore")
 
 
 def _no_versions(group: str, plural: str) -> Iterable[tuple[str, str]]:  # noqa: ARG001
@@ -281,9 +281,8 @@ def _response(answer: Answer, uid: str) -> Json:
         got = response.get("uid") or ""
         raise _Invalid(f'received invalid webhook response: expected response.uid="{uid}", got "{got}"')
     if response.get("patch") and response.get("patchType") != "JSONPatch":
-        raise _Invalid(
-            f'received invalid webhook response: invalid response.patchType="{response.get("patchType") or ""}"'
-        )
+        kind = response.get("patchType") or ""
+        raise _Invalid(f'received invalid webhook response: invalid response.patchType="{kind}"')
     return response
 
 
