@@ -9,78 +9,29 @@ Source: Kubernetes, "Pod Lifecycle", and the texts of a kubelet 1.35.
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
-from typing import Protocol
+from contextlib import suppress
 
 from msgspec.structs import replace
 
-from linnet.local.node import hooks, images, logs
+from linnet.local.node import images, logs
 from linnet.local.node.backoff import INITIAL, Backoff, spoken
-from linnet.local.node.clock import Now
+from linnet.local.node.care import Care, Turn
 from linnet.local.node.commands import start_failure
 from linnet.local.node.environment import Missing
-from linnet.local.node.grace import MINIMUM, Grace
+from linnet.local.node.grace import Grace
+from linnet.local.node.home import Home
 from linnet.local.node.hosted import HostedProxy
 from linnet.local.node.images import Image
 from linnet.local.node.logs import Log
 from linnet.local.node.pipes import Output, Pipes
-from linnet.local.node.probes import ProbeKind, Verdict, check, verdicts
-from linnet.local.node.runtime import Command, Process, Sandbox, Stdio
-from linnet.local.node.spec import Container, Pod, Probe, is_sidecar
+from linnet.local.node.runtime import Command, Process, Stdio
+from linnet.local.node.spec import Container, is_sidecar
 from linnet.local.node.status import ContainerState, Running, Terminated, Waiting
 
 _SHOWN = 2.0  # seconds for which an end, or a failed pull, is shown before the back-off that follows it
-_HOOK_LIMIT = 3600.0  # seconds that a postStart hook may take
 _OUTPUT = 10 * 2**10  # bytes of a probe's or hook's output that are kept
 _MESSAGE = 4096  # bytes of a termination message
 _FALLBACK_LINES, _FALLBACK = 80, 2048  # lines and bytes of the log that stand in for one
-
-
-class Home(Protocol):
-    """What a container needs of its pod."""
-
-    now: Now
-
-    @property
-    def pod(self) -> Pod:
-        """The pod as last seen."""
-        ...
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """Where it runs."""
-        ...
-
-    def image(self, reference: str) -> Image | None:
-        """The entry of the catalogue."""
-        ...
-
-    async def command(self, container: Container, image: Image) -> Command:
-        """What is started. Raises Missing."""
-        ...
-
-    async def launch(
-        self, container: Container, image: Image, command: Command, stdio: Stdio, output: Output
-    ) -> Process:
-        """Start it, in the sandbox or on its behalf; `output` takes what is said for it. Raises OSError."""
-        ...
-
-    def say(self, reason: str, message: str, *, warning: bool = False, about: ContainerState) -> None:
-        """Tell the user."""
-        ...
-
-    def changed(self) -> None:
-        """The state of a container is not what it was."""
-        ...
-
-    def log_path(self, container: Container, instance: int) -> str:
-        """Where an instance of a container writes its log."""
-        ...
-
-    def termination_message(self, container: Container) -> bytes:
-        """What the container left as its last words."""
-        ...
 
 
 class Life:
@@ -94,6 +45,7 @@ class Life:
         self.listeners: set[Output] = set()  # those attached to its output
         self.started = asyncio.Event()  # once: it has started, in the sense of its startup probe
         self._command: Command | None = None
+        self._care: Care | None = None
         self._home = home
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
@@ -191,6 +143,7 @@ class Life:
             self._could_not_start(error, command)
             return None
         self.process = process
+        self._care = Care(process, state, home, self.run_in, self.started)
         self._recorded.clear()
         state.state = Running(home.now())
         state.ready = state.started = False
@@ -224,81 +177,12 @@ class Life:
 
     async def _watch(self, process: Process) -> None:
         """Return when the process has ended and that is recorded."""
+        assert self._care is not None
         async with asyncio.TaskGroup() as tasks:
-            probing = tasks.create_task(self._tend(process))
+            tending = tasks.create_task(self._care.tend())
             code = await process.wait()
-            probing.cancel()
+            tending.cancel()
         self._record(code)
-
-    async def _tend(self, process: Process) -> None:
-        """Hook and probes of a running process, until cancelled."""
-        container = self.container
-        self._home.changed()
-        if container.lifecycle.post_start and not await self._post_start(process):
-            return
-        if container.startup_probe and not await self._wait_for_startup(container.startup_probe, process):
-            return
-        self.state.started = True
-        self.state.ready = container.readiness_probe is None
-        self.started.set()
-        self._home.changed()
-        async with asyncio.TaskGroup() as tasks:
-            if container.readiness_probe:
-                tasks.create_task(self._follow_readiness(container.readiness_probe))
-            if container.liveness_probe:
-                tasks.create_task(self._follow_liveness(container.liveness_probe, process))
-
-    async def _post_start(self, process: Process) -> bool:
-        hook = self.container.lifecycle.post_start
-        assert hook is not None
-        try:
-            await hooks.run(hook, self.container, self._home.sandbox, self.run_in, timeout=_HOOK_LIMIT)
-        except hooks.HookFailed as error:
-            self._say("FailedPostStartHook", f"PostStartHook failed: {error}", warning=True)
-            self._say("Killing", "FailedPostStartHook")
-            await self.end(process, Grace(self._home.pod.grace))
-            return False
-        return True
-
-    async def _wait_for_startup(self, probe: Probe, process: Process) -> bool:
-        """Whether the startup probe succeeded; if not, the process has been ended."""
-        async with aclosing(self._verdicts(ProbeKind.STARTUP, probe)) as answers:
-            async for verdict in answers:
-                if verdict.healthy and verdict.settled:
-                    return True
-                if verdict.settled and not self._stopping.is_set():
-                    break
-        await self._end_unhealthy(ProbeKind.STARTUP, probe, process)
-        return False
-
-    async def _follow_readiness(self, probe: Probe) -> None:
-        async with aclosing(self._verdicts(ProbeKind.READINESS, probe)) as answers:
-            async for verdict in answers:
-                if verdict.settled and self.state.ready != verdict.healthy:
-                    self.state.ready = verdict.healthy
-                    self._home.changed()
-
-    async def _follow_liveness(self, probe: Probe, process: Process) -> None:
-        async with aclosing(self._verdicts(ProbeKind.LIVENESS, probe)) as answers:
-            async for verdict in answers:
-                if verdict.settled and not verdict.healthy and not self._stopping.is_set():
-                    break
-        await self._end_unhealthy(ProbeKind.LIVENESS, probe, process)
-
-    async def _end_unhealthy(self, kind: ProbeKind, probe: Probe, process: Process) -> None:
-        self._say(
-            "Killing", f"Container {self.container.name} failed {kind.lower()} probe, will be restarted"
-        )
-        seconds = probe.termination_grace_period_seconds
-        await self.end(process, Grace(self._home.pod.grace if seconds is None else seconds))
-
-    async def _verdicts(self, kind: ProbeKind, probe: Probe) -> AsyncGenerator[Verdict, None]:
-        ask = check(probe, self.container, self._home.sandbox, self.run_in)
-        async with aclosing(verdicts(probe, ask, eager=kind is not ProbeKind.LIVENESS)) as answers:
-            async for verdict in answers:
-                if not verdict.healthy and not self._stopping.is_set():
-                    self._say("Unhealthy", f"{kind} probe failed: {verdict.output}", warning=True)
-                yield verdict
 
     async def run_in(self, argv: tuple[str, ...], timeout: float) -> tuple[int, bytes]:
         """Exit code and output of a command run in the container. Raises OSError, TimeoutError."""
@@ -331,53 +215,17 @@ class Life:
 
     # -- the end ------------------------------------------------------------
 
-    async def stop(self, grace: Grace, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def stop(self, grace: Grace, turn: Turn | None = None) -> None:
         """End it for good: hook, then (in its turn) TERM, then KILL when `grace` is over."""
         self._stopping.set()
         self._woken.set()
         async with self._starting:
-            process = self.process
-        if process is not None:
+            care = self._care
+        if care is not None:
+            care.ending = True
             self._say("Killing", f"Stopping container {self.container.name}")
-            await self.end(process, grace, turn)
+            await care.end(grace, turn)
         await self._recorded.wait()
-
-    async def end(
-        self, process: Process, grace: Grace, turn: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        """End the running process; return when it has ended."""
-        async with asyncio.TaskGroup() as tasks:
-            ended = tasks.create_task(process.wait())
-            await self._before_end(ended, grace, turn)
-            if ended.done():
-                return
-            process.signal(signal.SIGTERM)
-            try:
-                async with grace.limit(at_least=MINIMUM if self.container.lifecycle.pre_stop else 0):
-                    await asyncio.shield(ended)
-            except TimeoutError:
-                process.signal(signal.SIGKILL)
-
-    async def _before_end(
-        self, ended: asyncio.Task[int], grace: Grace, turn: Callable[[], Awaitable[None]] | None
-    ) -> None:
-        """The preStop hook and the wait for the turn, both cut short when the process ends by itself."""
-        async with asyncio.TaskGroup() as tasks:
-            before = tasks.create_task(self._pre_stop(grace, turn))
-            ended.add_done_callback(lambda _: before.cancel())
-
-    async def _pre_stop(self, grace: Grace, turn: Callable[[], Awaitable[None]] | None) -> None:
-        hook = self.container.lifecycle.pre_stop
-        if hook and grace.left > 0:
-            try:
-                async with grace.limit():
-                    await hooks.run(hook, self.container, self._home.sandbox, self.run_in, timeout=grace.left)
-            except (hooks.HookFailed, TimeoutError) as error:
-                self._say("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
-        if turn is not None:
-            with suppress(TimeoutError):
-                async with grace.limit():
-                    await turn()
 
     def conclude(self) -> None:
         """Its pod is over: what waited to be started again stays as it ended."""
@@ -402,7 +250,7 @@ class Life:
             message=message,
         )
         state.ready = state.started = False
-        self.process = None
+        self.process = self._care = None
         self._recorded.set()
         self._home.changed()
 
