@@ -1,0 +1,105 @@
+"""What a pod's Envoy has against what istiod offers it.
+
+Source: Istio, `istioctl proxy-status POD`: the lines that it prints.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from linnet.cli import istiods, options
+from linnet.cli.envoy import dump as sections
+from linnet.cli.faults import UserError
+from linnet.cli.options import Globals
+
+Json = dict[str, Any]
+_KINDS: tuple[tuple[str, Callable[[Mapping[str, Any]], Iterator[Json]]], ...] = (
+    ("Clusters", sections.clusters),
+    ("Listeners", sections.listeners),
+    ("Routes", sections.routes),
+)
+
+
+async def compare_pod(pod: str, flags: Globals, revision: str, admin: int) -> None:
+    """Print what matches and what does not.
+
+    Raises:
+        UserError: the pod's Envoy or its istiod does not answer, or they differ.
+    """
+    from linnet.cli.pods import resolve
+    from linnet.upgrade.observe import fetch
+
+    async with options.client(flags) as client:
+        namespace, name = await resolve(client, pod, flags)
+        proxy = f"{name}.{namespace}"
+        found = istiods.required(
+            await istiods.running(client, flags.istio_namespace, revision), flags.istio_namespace, revision
+        )
+        path = f"/debug/config_dump?proxyID={proxy}-"
+        answers = await istiods.ask(client, found, path, flags.timeout)
+        offered = next((answer for answer in answers if not answer.fault), None)
+        if offered is None:
+            raise UserError(f"{proxy} is connected to none of: {', '.join(pod.name for pod in found)}")
+        try:
+            held = await fetch(client, namespace, name, admin, "/config_dump")
+        except OSError as error:
+            raise UserError(f"{proxy}: Envoy's admin port {admin} does not answer: {error}") from error
+    differs = False
+    for kind, difference in differences(json.loads(held), json.loads(offered.body)):
+        click.echo(f"{kind} Don't Match" if difference else f"{kind} Match")
+        if difference:
+            differs = True
+            click.echo("\n".join(difference))
+    if differs:
+        raise UserError(f"{proxy} does not have what {offered.istiod.name} offers")
+
+
+def differences(held: Json, offered: Json) -> Iterator[tuple[str, list[str]]]:
+    """Per kind the unified difference from what istiod offers to what Envoy has (pure).
+
+    What Envoy has of its own (its bootstrap) does not count.
+    """
+    for kind, of in _KINDS:
+        wanted = {str(resource.get("name")): resource for resource in of(offered)}
+        has = {str(resource.get("name")): resource for resource in of(held)}
+        dynamic = {name: has[name] for name in has if name in wanted or _dynamic(held, kind, name)}
+        yield (
+            kind,
+            list(difflib.unified_diff(_lines(wanted), _lines(dynamic), "istiod", "envoy", lineterm="", n=7)),
+        )
+
+
+def _dynamic(held: Json, kind: str, name: str) -> bool:
+    """Whether Envoy got a resource from a control plane."""
+    section = sections.section(held, f"{kind}ConfigDump")
+    for key, inner in (
+        ("dynamic_active_clusters", "cluster"),
+        ("dynamic_listeners", ""),
+        ("dynamic_route_configs", "route_config"),
+    ):
+        for entry in section.get(key) or ():
+            if str((entry.get(inner) or {} if inner else entry).get("name")) == name:
+                return True
+    return False
+
+
+def _lines(resources: Mapping[str, Json]) -> list[str]:
+    return [
+        line
+        for name in sorted(resources)
+        for line in json.dumps(_snake(resources[name]), indent=1, sort_keys=True).splitlines()
+    ]
+
+
+def _snake(value: Any) -> Any:
+    """Field names as Envoy writes them; protobuf's JSON of istiod has them in camelCase."""
+    if isinstance(value, dict):
+        return {
+            "".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(v) for key, v in value.items()
+        }
+    if isinstance(value, list):
+        return [_snake(item) for item in value]
+    return value
