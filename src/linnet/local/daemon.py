@@ -30,7 +30,9 @@ COMM = "linnet-local"  # the name of the daemon's process
 KUBELET_PORT = 10250
 _PORTS_TRIED = 100
 _STOP_TIMEOUT = 8.0  # seconds that a process has to end by itself
-_FIRST_BACKOFF, _LAST_BACKOFF = 0.2, 5.0  # seconds before a process that failed is started again
+_FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 5.0  # seconds before a process that failed is started again
+_LONG = 30.0  # seconds: a process that lived so long has not failed to start
+_HOPELESS = 3  # failures in a row after which `up` gives up; the daemon goes on
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -52,7 +54,8 @@ class _Child:
     main: Callable[[Inheritance], None]
     pid: int = 0
     started: float = 0.0
-    backoff: float = _FIRST_BACKOFF
+    failures: int = 0  # in a row
+    backoff: float = 0.0
     due: float = 0.0  # when it shall be started again
 
 
@@ -146,9 +149,12 @@ class Daemon:
 
     def _ended(self, child: _Child, code: int) -> None:
         lived = time.monotonic() - child.started
-        child.backoff = _FIRST_BACKOFF if lived > 30 else min(_LAST_BACKOFF, child.backoff * 2)
+        child.failures = 0 if lived > _LONG else child.failures + 1
+        child.backoff = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2**child.failures)
         child.pid, child.due = 0, time.monotonic() + child.backoff
         _log("ended", process=child.name, code=code, again_in=child.backoff)
+        if child.failures == _HOPELESS:
+            say_ready(self._inheritance, f"!{child.name}")
 
     def _stop(self) -> None:
         """End the processes, the node before the API server, so that it can say goodbye."""
@@ -165,6 +171,14 @@ class Daemon:
                 os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
         _log("stopped")
+
+
+def say_ready(inheritance: Inheritance, name: str) -> None:
+    """Tell whoever waits for the cluster that a process serves (`!name`: that it cannot)."""
+    try:
+        os.write(inheritance.ready, name.encode() + b"\n")
+    except BrokenPipeError:
+        pass  # nobody waits any more
 
 
 def _wait(seconds: float) -> int:

@@ -45,14 +45,11 @@ def up(settings: Settings, say: Say) -> Up:
         life = _take_life(paths, say)
         if life is None:
             return _find_running(paths, say)
-        try:
-            found = preflight.problems(paths)
-            if found:
-                raise CannotStart("this machine cannot run a local cluster:\n" + _listed(found))
-            port = _start(settings, life, say)
-        finally:
+        found = preflight.problems(paths)
+        if found:
             os.close(life)
-    return Up(port, already=False)
+            raise CannotStart("this machine cannot run a local cluster:\n" + _listed(found))
+        return Up(_start(settings, life, say), already=False)
 
 
 def down(paths: Paths, *, purge: bool, say: Say) -> bool:
@@ -152,6 +149,7 @@ def _start(settings: Settings, life: int, say: Say) -> int:
         os.close(readable)
         _detach(settings, life, writable)
     os.close(writable)
+    os.close(life)  # the daemon has it
     os.waitpid(pid, 0)
     try:
         _wait_ready(readable, set(processes.MAINS), say)
@@ -192,6 +190,8 @@ def _wait_ready(readable: int, missing: set[str], say: Say) -> None:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             name = line.decode()
+            if name.startswith("!"):
+                raise ChildProcessError(f"the {processes.TITLES[name[1:]]} cannot start")
             say(f"{processes.TITLES.get(name, name)} ready")
             missing.discard(name)
 

@@ -1,12 +1,11 @@
 """The processes of the daemon: what each imports and runs. Heavy imports happen here, after the fork."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from linnet.local.daemon import Inheritance
+from linnet.local.daemon import Inheritance, say_ready
 from linnet.netlink import linux
 
 LAST_CERTIFICATE = "network.crt"  # of those that `prepare` makes
@@ -17,7 +16,7 @@ def api(inheritance: Inheritance) -> None:
     """The API server and the controllers."""
     from linnet.local.serving import serve_api
 
-    _run(serve_api(inheritance, ready=lambda: _say_ready(inheritance, "api")))
+    _run(serve_api(inheritance, ready=lambda: say_ready(inheritance, "api")))
 
 
 def node(inheritance: Inheritance) -> None:
@@ -37,7 +36,7 @@ def node(inheritance: Inheritance) -> None:
     forker = fork_forker(layout)
     from linnet.local.node.process import serve_node
 
-    _run(serve_node(inheritance, forker, ready=lambda: _say_ready(inheritance, "node")))
+    _run(serve_node(inheritance, forker, ready=lambda: say_ready(inheritance, "node")))
 
 
 def _mount_memory(path: str) -> None:
@@ -71,10 +70,3 @@ def _run(serve: Coroutine[Any, Any, None]) -> None:
                 return
 
         runner.run(until_term())
-
-
-def _say_ready(inheritance: Inheritance, name: str) -> None:
-    try:
-        os.write(inheritance.ready, name.encode() + b"\n")
-    except BrokenPipeError:
-        pass  # whoever started us has gone

@@ -5,6 +5,7 @@ A side that writes slowly stops the reading of the other, so at most a buffer of
 
 import asyncio
 import socket
+from typing import cast
 
 
 class Side(asyncio.Protocol):
@@ -19,13 +20,12 @@ class Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there: send what has been waiting."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = made = cast(asyncio.Transport, transport)
         for data in self._early:
-            transport.write(data)
+            made.write(data)
         self._early.clear()
         if self._ending:
-            transport.write_eof()
+            made.write_eof()
 
     def data_received(self, data: bytes) -> None:
         """Pass on."""
