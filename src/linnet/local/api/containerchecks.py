@@ -83,8 +83,8 @@ def _container(container: Json, path: str, volumes: set[str]) -> list[Cause]:
     found += _mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes)
     policy = container.get("imagePullPolicy")
     if policy not in ("Always", "IfNotPresent", "Never", None):
-        choices = ("Always", "IfNotPresent", "Never")
-        found.append(not_supported(f"{path}.imagePullPolicy", policy, choices))
+        kinds = ("Always", "IfNotPresent", "Never")
+        found.append(not_supported(f"{path}.imagePullPolicy", policy, kinds))
     found += _resources(container.get("resources") or {}, f"{path}.resources")
     found += _security(container.get("securityContext") or {}, f"{path}.securityContext")
     return found
