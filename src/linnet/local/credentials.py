@@ -8,16 +8,20 @@ from linnet.local.node.network import API_IP, NODE_IP
 from linnet.local.paths import Paths
 
 NODE = "node-1"
-_NETWORK = Subject("network", "system:cloud-controller-manager", ("system:masters",))
+_MASTERS = ("system:masters",)  # all controllers are one program here, so it may do what each of them may
+_OWN = (
+    Subject("controllers", "system:kube-controller-manager", _MASTERS),
+    Subject("network", "system:cloud-controller-manager", _MASTERS),
+)
 
 
 def ensure(paths: Paths) -> None:
     """Make the certificates that are missing. Raises OSError."""
-    Pki(Path(paths.pki)).ensure((*subjects(NODE, NODE_IP, API_IP), _NETWORK))
+    Pki(Path(paths.pki)).ensure((*subjects(NODE, NODE_IP, API_IP), *_OWN))
 
 
 def config(paths: Paths, port: int, stem: str) -> Config:
-    """How a part (`kubelet`, `controller-manager`, `network`) reaches the API server."""
+    """How a part (`kubelet`, `controllers`, `network`) reaches the API server."""
     pki = Path(paths.pki)
     return Config(
         server=f"https://127.0.0.1:{port}",

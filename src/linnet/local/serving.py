@@ -37,5 +37,5 @@ async def serve_api(inheritance: Inheritance, *, ready: Callable[[], None]) -> N
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(options), name="api")
         await serving.wait()
-        config = credentials.config(paths, inheritance.api.getsockname()[1], "controller-manager")
+        config = credentials.config(paths, inheritance.api.getsockname()[1], "controllers")
         tasks.create_task(serve_controllers(config, ca=config.ca.decode()), name="controllers")
