@@ -65,15 +65,15 @@ class ControlPlane:
         self.authority = Authority(
             signer, source="istio-ca-secret", policy=Policy(), clock=lambda: datetime.now(UTC)
         )
-        self.line = Line()
+        self.lines: dict[str, Line] = {}  # by pod; "" is everybody else's
         self.connections: list[Connection] = []
         self.seen: list[tuple[str, tuple[str, ...]]] = []  # node id, identities of each stream
         self.tokens = {"good": ACCOUNT}
         self.port = 0
         self.publish({})
 
-    def publish(self, resources: dict[str, dict[str, object]]) -> None:
-        """Offer messages by type URL and name."""
+    def publish(self, resources: dict[str, dict[str, object]], pod: str = "") -> None:
+        """Offer messages by type URL and name, to one pod or to all that have nothing of their own."""
         held = {}
         for type_url, of in resources.items():
             packed = {}
@@ -83,7 +83,7 @@ class ControlPlane:
                 body = Packed(type_url=type_url, value=message.SerializeToString()).SerializeToString()
                 packed[name] = Resource(name, base64.b16encode(body[-8:]).decode() + str(len(body)), body)
             held[type_url] = MappingProxyType(packed)
-        self.line.publish(Offer(MappingProxyType(held)))
+        self.lines.setdefault(pod, Line()).publish(Offer(MappingProxyType(held)))
         for connection in self.connections:
             connection.wake.set()
 
@@ -96,9 +96,8 @@ class ControlPlane:
 
     def connect(self, node, caller, identities, dialect):
         self.seen.append((node.id, identities))
-        connection = Connection(
-            node.id, node, caller, "", Stream(dialect, self.line), connected_at=time.time()
-        )
+        line = self.lines.get(node.id.split("~")[2].partition(".")[0], self.lines[""])
+        connection = Connection(node.id, node, caller, "", Stream(dialect, line), connected_at=time.time())
         self.connections.append(connection)
         return connection
 
@@ -255,6 +254,12 @@ async def start(envoy, control_plane):
         if running.ended:
             await running.ended
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def ports():
+    """A function that gives so many free ports."""
+    return free_ports
 
 
 def leaf(text: str) -> x509.Certificate:

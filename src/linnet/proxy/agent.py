@@ -18,7 +18,7 @@ import structlog
 from linnet.proxy import http
 from linnet.proxy.bootstrap import BOOTSTRAP_FILE, arguments, bootstrap
 from linnet.proxy.certificates import Identity, keep_identity
-from linnet.proxy.drain import Drain
+from linnet.proxy.drain import RESERVE, Drain
 from linnet.proxy.endpoints import follow_control_plane, write_atomically, write_endpoints
 from linnet.proxy.host import Envoy, Host
 from linnet.proxy.sds import SecretServer, serving
@@ -40,6 +40,7 @@ class Agent:
         self._started = datetime.now(UTC)
         self._terminating = asyncio.Event()
         self._quitting = False
+        self._killed = False
         self._drain = Drain(settings, host, log)
         self._status = Status(
             settings, host, self._drain, own_metrics=self._metrics, quit_now=self._quit, log=log
@@ -69,12 +70,15 @@ class Agent:
         self._terminating.set()
 
     def kill(self) -> None:
-        """End Envoy at once: what SIGKILL does."""
+        """End Envoy at once: what SIGKILL does, also while it is being started."""
+        self._killed = True
         if self._envoy:
             self._envoy.signal(signal.SIGKILL)
 
     async def _supervise(self) -> int:
         self._envoy = envoy = await self._host.launch(arguments(self.settings))
+        if self._killed:
+            envoy.signal(signal.SIGKILL)
         try:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [
@@ -97,12 +101,13 @@ class Agent:
 
     async def _end_when_told(self, envoy: Envoy) -> None:
         await self._terminating.wait()
+        patience = self.settings.termination_seconds
         if not self._quitting:
             if not self._drain.begun.is_set():  # no preStop hook came first
                 await self._drain.begin()
-                least, patience = self.settings.minimum_drain_seconds, self.settings.termination_seconds
-                await self._drain.wait(max(least, patience))
-            await self._drain.wait_for_all(self.settings.termination_seconds)
+                await self._drain.wait(max(self.settings.minimum_drain_seconds, patience))
+            # the hook left RESERVE seconds of the grace period; Envoy needs a moment of it to end
+            await self._drain.wait_for_all(min(patience, RESERVE - 2.0))
         envoy.signal(signal.SIGTERM)
         await asyncio.sleep(STUBBORN)
         self._log.warning("envoy-killed", after=STUBBORN)

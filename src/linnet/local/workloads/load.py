@@ -39,8 +39,14 @@ class Load:
         self.target, self.record, self.timeout, self.say = target, record, timeout, say
         self._tally = record.tallies[target.url]
         self._free: asyncio.Queue[Connection] = asyncio.Queue()
-        for _ in range(connections):
-            self._free.put_nowait(Connection(target))
+        self._connections = [Connection(target) for _ in range(connections)]
+        for connection in self._connections:
+            self._free.put_nowait(connection)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        for connection in self._connections:
+            connection.close()
 
     async def steady(self, rate: float, *, keep: bool, stop: asyncio.Event) -> None:
         """Start `rate` requests a second until `stop`; those under way are finished."""
@@ -105,9 +111,12 @@ async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[s
     if server:
         port = server.sockets[0].getsockname()[1]
         say(f"load: {options.name}: report at http://0.0.0.0:{port}/report")
+    loads = [
+        Load(target, record, connections=options.connections, timeout=options.timeout, say=say)
+        for target in targets
+    ]
     async with asyncio.TaskGroup() as tasks:
-        for target in targets:
-            load = Load(target, record, connections=options.connections, timeout=options.timeout, say=say)
+        for load in loads:
             if options.rate:
                 tasks.create_task(load.steady(options.rate, keep=True, stop=stop))
             if options.new_connections:
@@ -116,6 +125,8 @@ async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[s
         if options.duration:
             await _stopped(stop, options.duration)
             stop.set()
+    for load in loads:
+        load.close()
     if server:
         server.close()
     return record

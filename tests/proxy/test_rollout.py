@@ -1,0 +1,206 @@
+"""Decision D23: every replica of a service is replaced under load, and no request fails.
+
+    load ─▶ client's Envoy ══mTLS══▶ Envoy of replica 1..3 ─▶ echo
+
+What the cluster would do is done here in its order: the new pod is ready, its endpoint is added; the old
+pod's hooks begin, its endpoint is removed a while later; when the hooks have answered, SIGTERM to both.
+"""
+
+import argparse
+import asyncio
+import sys
+
+import pytest
+from google.protobuf import json_format
+
+from linnet.envoy.messages import Cluster, ClusterLoadAssignment, Listener
+from linnet.envoy.pool import pool
+from linnet.local.workloads import load
+from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER
+from linnet.proxy.bootstrap import sds_config
+
+pytestmark = pytest.mark.envoy
+
+T = "type.googleapis.com/envoy.extensions."
+ADS = {"ads": {}, "resource_api_version": "V3"}
+
+
+def made(kind, content):
+    return json_format.ParseDict(content, kind(), descriptor_pool=pool())
+
+
+def common_tls() -> dict:
+    return {
+        "tls_certificate_sds_secret_configs": [{"name": "default", "sds_config": sds_config()}],
+        "validation_context_sds_secret_config": {"name": "ROOTCA", "sds_config": sds_config()},
+        "alpn_protocols": ["istio"],
+    }
+
+
+def address(port: int) -> dict:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def http(cluster: str, prefix: str) -> dict:
+    route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
+    router = {"@type": T + "filters.http.router.v3.Router"}
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": T + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": prefix,
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+            "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        },
+    }
+
+
+def server_side(inbound: int, application: int) -> dict:
+    """What a replica's Envoy gets."""
+    tls = {
+        "@type": T + "transport_sockets.tls.v3.DownstreamTlsContext",
+        "require_client_certificate": True,
+        "common_tls_context": common_tls(),
+    }
+    listener = {
+        "name": "virtualInbound",
+        "traffic_direction": "INBOUND",
+        "stat_prefix": "0.0.0.0_15006",
+        "address": address(inbound),
+        "filter_chains": [
+            {
+                "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls},
+                "filters": [http("in", "inbound")],
+            }
+        ],
+    }
+    hosts = [{"lb_endpoints": [{"endpoint": {"address": address(application)}}]}]
+    cluster = {
+        "name": "in",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": "in", "endpoints": hosts},
+    }
+    return {
+        LISTENER: {"virtualInbound": made(Listener, listener)},
+        CLUSTER: {"in": made(Cluster, cluster)},
+    }
+
+
+def client_side(outbound: int, endpoints: list[int]) -> dict:
+    """What the client's Envoy gets; no retries."""
+    tls = {"@type": T + "transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context": common_tls()}
+    everything = 4294967295
+    limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    cluster = {
+        "name": "out",
+        "type": "EDS",
+        "connect_timeout": "2s",
+        "eds_cluster_config": {"eds_config": ADS},
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls},
+        "circuit_breakers": {"thresholds": [dict.fromkeys(limits, everything)]},
+    }
+    hosts = [{"lb_endpoints": [{"endpoint": {"address": address(port)}} for port in endpoints]}]
+    listener = {
+        "name": "outbound",
+        "traffic_direction": "OUTBOUND",
+        "address": address(outbound),
+        "filter_chains": [{"filters": [http("out", "outbound")]}],
+    }
+    return {
+        LISTENER: {"outbound": made(Listener, listener)},
+        CLUSTER: {"out": made(Cluster, cluster)},
+        ENDPOINTS: {"out": made(ClusterLoadAssignment, {"cluster_name": "out", "endpoints": hosts})},
+    }
+
+
+class Replica:
+    """A pod of the service: echo and its Envoy."""
+
+    def __init__(self, name: str, inbound: int, application: int) -> None:
+        self.name, self.inbound, self.application = name, inbound, application
+        self.running = None
+        self.echo: asyncio.subprocess.Process | None = None
+
+    async def begin(self, start, control_plane) -> None:
+        control_plane.publish(server_side(self.inbound, self.application), self.name)
+        command = ("-m", "linnet.local.workloads.echo", "--port", str(self.application), "--tcp-port", "0")
+        self.echo = await asyncio.create_subprocess_exec(
+            sys.executable, *command, "--pod", self.name, stdout=asyncio.subprocess.PIPE
+        )
+        self.running = await start(POD_NAME=self.name)
+        await self.running.until_ready()
+        assert self.echo.stdout
+        await self.echo.stdout.readline()
+
+    async def hooks(self) -> None:
+        """The preStop hooks of both containers."""
+        both = [
+            asyncio.get_running_loop().create_task(
+                self.running.get(self.running.settings.status_port, "/drain?grace=30")
+            )
+            for _ in range(2)
+        ]
+        assert [await hook for hook in both] == [(200, "idle\n")] * 2
+
+    async def end(self) -> None:
+        """SIGTERM to both containers."""
+        self.running.agent.terminate()
+        self.echo.terminate()
+        assert await self.running.ended == 0
+        assert await self.echo.wait() == 0
+
+
+@pytest.mark.parametrize("lag", [0.0, 2.0], ids=["endpoint-goes-at-once", "endpoint-goes-late"])
+async def test_no_request_fails_while_all_replicas_are_replaced(start, control_plane, ports, lag):
+    """Kept, fresh and slow requests without any retry, while three replicas are replaced in turn."""
+    outbound = ports(1)[0]
+    replicas = [Replica(f"web-{n}", *ports(2)) for n in range(6)]
+    live: list[Replica] = []
+
+    def tell() -> None:
+        control_plane.publish(client_side(outbound, [replica.inbound for replica in live]), "caller")
+
+    for replica in replicas[:3]:
+        await replica.begin(start, control_plane)
+        live.append(replica)
+    tell()
+    await (await start(POD_NAME="caller")).until_ready()
+
+    url = f"http://127.0.0.1:{outbound}"
+    options = argparse.Namespace(
+        name="caller",
+        target=[f"{url}/", f"{url}/?delay=0.5"],
+        rate=40.0,
+        new_connections=10.0,
+        connections=30,
+        duration=0.0,
+        timeout=10.0,
+        port=0,
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        loading = tasks.create_task(load.run(options, stop, print))
+        for new in replicas[3:]:
+            old = live[0]
+            await new.begin(start, control_plane)
+            live.append(new)
+            tell()
+            hooks = tasks.create_task(old.hooks())
+            await asyncio.sleep(lag)
+            live.remove(old)
+            tell()
+            await hooks
+            await old.end()
+        await asyncio.sleep(0.5)
+        stop.set()
+    record = loading.result()
+    requests, failed = record.totals()
+    print(record.text(record.started))
+    assert failed == 0
+    assert requests > 500
+    answered = {pod for tally in record.tallies.values() for pod in tally.pods}
+    assert answered == {replica.name for replica in replicas}
+    for replica in live:
+        replica.echo.kill()
+        await replica.echo.wait()
