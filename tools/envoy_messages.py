@@ -28,6 +28,8 @@ ROOTS: dict[str, str] = {
     "NetworkFilter": "envoy.config.listener.v3.Filter",
     "RouteConfiguration": "envoy.config.route.v3.RouteConfiguration",
     "RouteFilterConfig": "envoy.config.route.v3.FilterConfig",
+    "RegexMatcher": "envoy.type.matcher.v3.RegexMatcher",
+    "StringMatcher": "envoy.type.matcher.v3.StringMatcher",
     "Secret": "envoy.extensions.transport_sockets.tls.v3.Secret",
     "Bootstrap": "envoy.config.bootstrap.v3.Bootstrap",
     "DiscoveryRequest": "envoy.service.discovery.v3.DiscoveryRequest",
@@ -353,7 +355,7 @@ class Stubs:
     ) -> list[str]:
         if isinstance(definition, Enum):
             values = [f"    {value.name}: builtins.int" for value in definition.value]
-            return [f"class {name}(EnumTypeWrapper):", *values]
+            return [f"class _{name}(EnumTypeWrapper):", *values, f"{name}: _{name}"]
         nested = [n for n in definition.nested_type if not n.options.map_entry]
         around = around | {n.name for n in (*nested, *definition.enum_type)}
         around |= {field.name for field in definition.field}

@@ -92,7 +92,7 @@ class AccessLogFilter(_Message):
         log_type_filter: LogTypeFilter | None = ...,
     ) -> None: ...
 
-class AccessLogType(EnumTypeWrapper):
+class _AccessLogType(EnumTypeWrapper):
     NotSet: builtins.int
     TcpUpstreamConnected: builtins.int
     TcpPeriodic: builtins.int
@@ -108,6 +108,7 @@ class AccessLogType(EnumTypeWrapper):
     UdpTunnelUpstreamConnected: builtins.int
     UdpPeriodic: builtins.int
     UdpSessionEnd: builtins.int
+AccessLogType: _AccessLogType
 
 class AdditionalAddress(_Message):
     @builtins.property
@@ -161,7 +162,7 @@ class Admin(_Message):
     def socket_options(self) -> RepeatedCompositeFieldContainer[SocketOption]: ...
     ignore_global_conn_limit: builtins.bool
     @builtins.property
-    def allow_paths(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def allow_paths(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     def __init__(
         self,
         *,
@@ -171,7 +172,7 @@ class Admin(_Message):
         address: Address | None = ...,
         socket_options: Iterable[SocketOption] | None = ...,
         ignore_global_conn_limit: builtins.bool | None = ...,
-        allow_paths: Iterable[TypeMatcherStringMatcher] | None = ...,
+        allow_paths: Iterable[StringMatcher] | None = ...,
     ) -> None: ...
 
 class AggregatedConfigSource(_Message):
@@ -216,13 +217,14 @@ class AndFilter(_Message):
     ) -> None: ...
 
 class ApiConfigSource(_Message):
-    class ApiType(EnumTypeWrapper):
+    class _ApiType(EnumTypeWrapper):
         DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE: builtins.int
         REST: builtins.int
         GRPC: builtins.int
         DELTA_GRPC: builtins.int
         AGGREGATED_GRPC: builtins.int
         AGGREGATED_DELTA_GRPC: builtins.int
+    ApiType: _ApiType
     DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE: builtins.int
     REST: builtins.int
     GRPC: builtins.int
@@ -267,10 +269,11 @@ class ApiListener(_Message):
         api_listener: Any | None = ...,
     ) -> None: ...
 
-class ApiVersion(EnumTypeWrapper):
+class _ApiVersion(EnumTypeWrapper):
     AUTO: builtins.int
     V2: builtins.int
     V3: builtins.int
+ApiVersion: _ApiVersion
 
 class Authority(_Message):
     name: builtins.str
@@ -608,9 +611,10 @@ class CertificateProviderPluginInstance(_Message):
 class CertificateValidationContext(_Message):
     class SystemRootCerts(_Message):
         ...
-    class TrustChainVerification(EnumTypeWrapper):
+    class _TrustChainVerification(EnumTypeWrapper):
         VERIFY_TRUST_CHAIN: builtins.int
         ACCEPT_UNTRUSTED: builtins.int
+    TrustChainVerification: _TrustChainVerification
     VERIFY_TRUST_CHAIN: builtins.int
     ACCEPT_UNTRUSTED: builtins.int
     @builtins.property
@@ -628,7 +632,7 @@ class CertificateValidationContext(_Message):
     @builtins.property
     def match_typed_subject_alt_names(self) -> RepeatedCompositeFieldContainer[SubjectAltNameMatcher]: ...
     @builtins.property
-    def match_subject_alt_names(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def match_subject_alt_names(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     @builtins.property
     def require_signed_certificate_timestamp(self) -> BoolValue: ...
     @builtins.property
@@ -651,7 +655,7 @@ class CertificateValidationContext(_Message):
         verify_certificate_spki: Iterable[builtins.str] | None = ...,
         verify_certificate_hash: Iterable[builtins.str] | None = ...,
         match_typed_subject_alt_names: Iterable[SubjectAltNameMatcher] | None = ...,
-        match_subject_alt_names: Iterable[TypeMatcherStringMatcher] | None = ...,
+        match_subject_alt_names: Iterable[StringMatcher] | None = ...,
         require_signed_certificate_timestamp: BoolValue | None = ...,
         crl: DataSource | None = ...,
         allow_expired_certificate: builtins.bool | None = ...,
@@ -755,7 +759,7 @@ class CircuitBreakers(_Message):
         per_host_thresholds: Iterable[CircuitBreakers.Thresholds] | None = ...,
     ) -> None: ...
 
-class ClientResourceStatus(EnumTypeWrapper):
+class _ClientResourceStatus(EnumTypeWrapper):
     UNKNOWN: builtins.int
     REQUESTED: builtins.int
     DOES_NOT_EXIST: builtins.int
@@ -763,6 +767,7 @@ class ClientResourceStatus(EnumTypeWrapper):
     NACKED: builtins.int
     RECEIVED_ERROR: builtins.int
     TIMEOUT: builtins.int
+ClientResourceStatus: _ClientResourceStatus
 
 class Cluster(_Message):
     class TransportSocketMatch(_Message):
@@ -800,12 +805,13 @@ class Cluster(_Message):
         ) -> None: ...
     class LbSubsetConfig(_Message):
         class LbSubsetSelector(_Message):
-            class LbSubsetSelectorFallbackPolicy(EnumTypeWrapper):
+            class _LbSubsetSelectorFallbackPolicy(EnumTypeWrapper):
                 NOT_DEFINED: builtins.int
                 NO_FALLBACK: builtins.int
                 ANY_ENDPOINT: builtins.int
                 DEFAULT_SUBSET: builtins.int
                 KEYS_SUBSET: builtins.int
+            LbSubsetSelectorFallbackPolicy: _LbSubsetSelectorFallbackPolicy
             NOT_DEFINED: builtins.int
             NO_FALLBACK: builtins.int
             ANY_ENDPOINT: builtins.int
@@ -825,13 +831,15 @@ class Cluster(_Message):
                 fallback_policy: builtins.int | None = ...,
                 fallback_keys_subset: Iterable[builtins.str] | None = ...,
             ) -> None: ...
-        class LbSubsetFallbackPolicy(EnumTypeWrapper):
+        class _LbSubsetFallbackPolicy(EnumTypeWrapper):
             NO_FALLBACK: builtins.int
             ANY_ENDPOINT: builtins.int
             DEFAULT_SUBSET: builtins.int
-        class LbSubsetMetadataFallbackPolicy(EnumTypeWrapper):
+        LbSubsetFallbackPolicy: _LbSubsetFallbackPolicy
+        class _LbSubsetMetadataFallbackPolicy(EnumTypeWrapper):
             METADATA_NO_FALLBACK: builtins.int
             FALLBACK_LIST: builtins.int
+        LbSubsetMetadataFallbackPolicy: _LbSubsetMetadataFallbackPolicy
         NO_FALLBACK: builtins.int
         ANY_ENDPOINT: builtins.int
         DEFAULT_SUBSET: builtins.int
@@ -896,9 +904,10 @@ class Cluster(_Message):
             slow_start_config: Cluster.SlowStartConfig | None = ...,
         ) -> None: ...
     class RingHashLbConfig(_Message):
-        class HashFunction(EnumTypeWrapper):
+        class _HashFunction(EnumTypeWrapper):
             XX_HASH: builtins.int
             MURMUR_HASH_2: builtins.int
+        HashFunction: _HashFunction
         XX_HASH: builtins.int
         MURMUR_HASH_2: builtins.int
         @builtins.property
@@ -1021,13 +1030,14 @@ class Cluster(_Message):
             *,
             pending_rq_policy: TypedExtensionConfig | None = ...,
         ) -> None: ...
-    class DiscoveryType(EnumTypeWrapper):
+    class _DiscoveryType(EnumTypeWrapper):
         STATIC: builtins.int
         STRICT_DNS: builtins.int
         LOGICAL_DNS: builtins.int
         EDS: builtins.int
         ORIGINAL_DST: builtins.int
-    class LbPolicy(EnumTypeWrapper):
+    DiscoveryType: _DiscoveryType
+    class _LbPolicy(EnumTypeWrapper):
         ROUND_ROBIN: builtins.int
         LEAST_REQUEST: builtins.int
         RING_HASH: builtins.int
@@ -1035,15 +1045,18 @@ class Cluster(_Message):
         MAGLEV: builtins.int
         CLUSTER_PROVIDED: builtins.int
         LOAD_BALANCING_POLICY_CONFIG: builtins.int
-    class DnsLookupFamily(EnumTypeWrapper):
+    LbPolicy: _LbPolicy
+    class _DnsLookupFamily(EnumTypeWrapper):
         AUTO: builtins.int
         V4_ONLY: builtins.int
         V6_ONLY: builtins.int
         V4_PREFERRED: builtins.int
         ALL: builtins.int
-    class ClusterProtocolSelection(EnumTypeWrapper):
+    DnsLookupFamily: _DnsLookupFamily
+    class _ClusterProtocolSelection(EnumTypeWrapper):
         USE_CONFIGURED_PROTOCOL: builtins.int
         USE_DOWNSTREAM_PROTOCOL: builtins.int
+    ClusterProtocolSelection: _ClusterProtocolSelection
     STATIC: builtins.int
     STRICT_DNS: builtins.int
     LOGICAL_DNS: builtins.int
@@ -1391,22 +1404,26 @@ class ClustersConfigDump(_Message):
         dynamic_warming_clusters: Iterable[ClustersConfigDump.DynamicCluster] | None = ...,
     ) -> None: ...
 
-class CodecClientType(EnumTypeWrapper):
+class _CodecClientType(EnumTypeWrapper):
     HTTP1: builtins.int
     HTTP2: builtins.int
     HTTP3: builtins.int
+CodecClientType: _CodecClientType
 
 class CommandLineOptions(_Message):
-    class IpVersion(EnumTypeWrapper):
+    class _IpVersion(EnumTypeWrapper):
         v4: builtins.int
         v6: builtins.int
-    class Mode(EnumTypeWrapper):
+    IpVersion: _IpVersion
+    class _Mode(EnumTypeWrapper):
         Serve: builtins.int
         Validate: builtins.int
         InitOnly: builtins.int
-    class DrainStrategy(EnumTypeWrapper):
+    Mode: _Mode
+    class _DrainStrategy(EnumTypeWrapper):
         Gradual: builtins.int
         Immediate: builtins.int
+    DrainStrategy: _DrainStrategy
     v4: builtins.int
     v6: builtins.int
     Serve: builtins.int
@@ -1505,11 +1522,11 @@ class CommandLineOptions(_Message):
 class CommonMutationRulesHeaderMutation(_Message):
     class RemoveOnMatch(_Message):
         @builtins.property
-        def key_matcher(self) -> TypeMatcherStringMatcher: ...
+        def key_matcher(self) -> StringMatcher: ...
         def __init__(
             self,
             *,
-            key_matcher: TypeMatcherStringMatcher | None = ...,
+            key_matcher: StringMatcher | None = ...,
         ) -> None: ...
     remove: builtins.str
     @builtins.property
@@ -1612,11 +1629,12 @@ class CommonTlsContext(_Message):
     ) -> None: ...
 
 class ComparisonFilter(_Message):
-    class Op(EnumTypeWrapper):
+    class _Op(EnumTypeWrapper):
         EQ: builtins.int
         GE: builtins.int
         LE: builtins.int
         NE: builtins.int
+    Op: _Op
     EQ: builtins.int
     GE: builtins.int
     LE: builtins.int
@@ -1713,21 +1731,22 @@ class ControlPlane(_Message):
 class CookieMatcher(_Message):
     name: builtins.str
     @builtins.property
-    def string_match(self) -> TypeMatcherStringMatcher: ...
+    def string_match(self) -> StringMatcher: ...
     invert_match: builtins.bool
     def __init__(
         self,
         *,
         name: builtins.str | None = ...,
-        string_match: TypeMatcherStringMatcher | None = ...,
+        string_match: StringMatcher | None = ...,
         invert_match: builtins.bool | None = ...,
     ) -> None: ...
 
 class CoreHttpProtocolOptions(_Message):
-    class HeadersWithUnderscoresAction(EnumTypeWrapper):
+    class _HeadersWithUnderscoresAction(EnumTypeWrapper):
         ALLOW: builtins.int
         REJECT_REQUEST: builtins.int
         DROP_HEADER: builtins.int
+    HeadersWithUnderscoresAction: _HeadersWithUnderscoresAction
     ALLOW: builtins.int
     REJECT_REQUEST: builtins.int
     DROP_HEADER: builtins.int
@@ -1764,7 +1783,7 @@ class CorsFilter(_Message):
 
 class CorsPolicy(_Message):
     @builtins.property
-    def allow_origin_string_match(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def allow_origin_string_match(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     allow_methods: builtins.str
     allow_headers: builtins.str
     expose_headers: builtins.str
@@ -1782,7 +1801,7 @@ class CorsPolicy(_Message):
     def __init__(
         self,
         *,
-        allow_origin_string_match: Iterable[TypeMatcherStringMatcher] | None = ...,
+        allow_origin_string_match: Iterable[StringMatcher] | None = ...,
         allow_methods: builtins.str | None = ...,
         allow_headers: builtins.str | None = ...,
         expose_headers: builtins.str | None = ...,
@@ -1795,11 +1814,12 @@ class CorsPolicy(_Message):
     ) -> None: ...
 
 class CustomInlineHeader(_Message):
-    class InlineHeaderType(EnumTypeWrapper):
+    class _InlineHeaderType(EnumTypeWrapper):
         REQUEST_HEADER: builtins.int
         REQUEST_TRAILER: builtins.int
         RESPONSE_HEADER: builtins.int
         RESPONSE_TRAILER: builtins.int
+    InlineHeaderType: _InlineHeaderType
     REQUEST_HEADER: builtins.int
     REQUEST_TRAILER: builtins.int
     RESPONSE_HEADER: builtins.int
@@ -1852,12 +1872,13 @@ class CustomTag(_Message):
             metadata_key: MetadataKey | None = ...,
             default_value: builtins.str | None = ...,
         ) -> None: ...
-    class ValueType(EnumTypeWrapper):
+    class _ValueType(EnumTypeWrapper):
         UNSPECIFIED: builtins.int
         STRING: builtins.int
         INT: builtins.int
         DOUBLE: builtins.int
         BOOL: builtins.int
+    ValueType: _ValueType
     UNSPECIFIED: builtins.int
     STRING: builtins.int
     INT: builtins.int
@@ -2077,10 +2098,11 @@ class DoubleRange(_Message):
     ) -> None: ...
 
 class DownstreamTlsContext(_Message):
-    class OcspStaplePolicy(EnumTypeWrapper):
+    class _OcspStaplePolicy(EnumTypeWrapper):
         LENIENT_STAPLING: builtins.int
         STRICT_STAPLING: builtins.int
         MUST_STAPLE: builtins.int
+    OcspStaplePolicy: _OcspStaplePolicy
     LENIENT_STAPLING: builtins.int
     STRICT_STAPLING: builtins.int
     MUST_STAPLE: builtins.int
@@ -2627,10 +2649,11 @@ class FilterChain(_Message):
     ) -> None: ...
 
 class FilterChainMatch(_Message):
-    class ConnectionSourceType(EnumTypeWrapper):
+    class _ConnectionSourceType(EnumTypeWrapper):
         ANY: builtins.int
         SAME_IP_OR_LOOPBACK: builtins.int
         EXTERNAL: builtins.int
+    ConnectionSourceType: _ConnectionSourceType
     ANY: builtins.int
     SAME_IP_OR_LOOPBACK: builtins.int
     EXTERNAL: builtins.int
@@ -2672,14 +2695,14 @@ class FilterChainMatch(_Message):
 class FilterStateMatcher(_Message):
     key: builtins.str
     @builtins.property
-    def string_match(self) -> TypeMatcherStringMatcher: ...
+    def string_match(self) -> StringMatcher: ...
     @builtins.property
     def address_match(self) -> AddressMatcher: ...
     def __init__(
         self,
         *,
         key: builtins.str | None = ...,
-        string_match: TypeMatcherStringMatcher | None = ...,
+        string_match: StringMatcher | None = ...,
         address_match: AddressMatcher | None = ...,
     ) -> None: ...
 
@@ -2695,10 +2718,11 @@ class FilterStateRule(_Message):
     ) -> None: ...
 
 class FilterStateValue(_Message):
-    class SharedWithUpstream(EnumTypeWrapper):
+    class _SharedWithUpstream(EnumTypeWrapper):
         NONE: builtins.int
         ONCE: builtins.int
         TRANSITIVE: builtins.int
+    SharedWithUpstream: _SharedWithUpstream
     NONE: builtins.int
     ONCE: builtins.int
     TRANSITIVE: builtins.int
@@ -2733,10 +2757,11 @@ class ForwardProtoConfig(_Message):
     ) -> None: ...
 
 class FractionalPercent(_Message):
-    class DenominatorType(EnumTypeWrapper):
+    class _DenominatorType(EnumTypeWrapper):
         HUNDRED: builtins.int
         TEN_THOUSAND: builtins.int
         MILLION: builtins.int
+    DenominatorType: _DenominatorType
     HUNDRED: builtins.int
     TEN_THOUSAND: builtins.int
     MILLION: builtins.int
@@ -2991,7 +3016,7 @@ class GrpcStats(_Message):
     ) -> None: ...
 
 class GrpcStatusFilter(_Message):
-    class Status(EnumTypeWrapper):
+    class _Status(EnumTypeWrapper):
         OK: builtins.int
         CANCELED: builtins.int
         UNKNOWN: builtins.int
@@ -3009,6 +3034,7 @@ class GrpcStatusFilter(_Message):
         UNAVAILABLE: builtins.int
         DATA_LOSS: builtins.int
         UNAUTHENTICATED: builtins.int
+    Status: _Status
     OK: builtins.int
     CANCELED: builtins.int
     UNKNOWN: builtins.int
@@ -3115,7 +3141,7 @@ class HeaderMatcher(_Message):
     name: builtins.str
     exact_match: builtins.str
     @builtins.property
-    def safe_regex_match(self) -> TypeMatcherRegexMatcher: ...
+    def safe_regex_match(self) -> RegexMatcher: ...
     @builtins.property
     def range_match(self) -> Int64Range: ...
     present_match: builtins.bool
@@ -3123,7 +3149,7 @@ class HeaderMatcher(_Message):
     suffix_match: builtins.str
     contains_match: builtins.str
     @builtins.property
-    def string_match(self) -> TypeMatcherStringMatcher: ...
+    def string_match(self) -> StringMatcher: ...
     invert_match: builtins.bool
     treat_missing_header_as_empty: builtins.bool
     def __init__(
@@ -3131,13 +3157,13 @@ class HeaderMatcher(_Message):
         *,
         name: builtins.str | None = ...,
         exact_match: builtins.str | None = ...,
-        safe_regex_match: TypeMatcherRegexMatcher | None = ...,
+        safe_regex_match: RegexMatcher | None = ...,
         range_match: Int64Range | None = ...,
         present_match: builtins.bool | None = ...,
         prefix_match: builtins.str | None = ...,
         suffix_match: builtins.str | None = ...,
         contains_match: builtins.str | None = ...,
-        string_match: TypeMatcherStringMatcher | None = ...,
+        string_match: StringMatcher | None = ...,
         invert_match: builtins.bool | None = ...,
         treat_missing_header_as_empty: builtins.bool | None = ...,
     ) -> None: ...
@@ -3166,11 +3192,12 @@ class HeaderValue(_Message):
     ) -> None: ...
 
 class HeaderValueOption(_Message):
-    class HeaderAppendAction(EnumTypeWrapper):
+    class _HeaderAppendAction(EnumTypeWrapper):
         APPEND_IF_EXISTS_OR_ADD: builtins.int
         ADD_IF_ABSENT: builtins.int
         OVERWRITE_IF_EXISTS_OR_ADD: builtins.int
         OVERWRITE_IF_EXISTS: builtins.int
+    HeaderAppendAction: _HeaderAppendAction
     APPEND_IF_EXISTS_OR_ADD: builtins.int
     ADD_IF_ABSENT: builtins.int
     OVERWRITE_IF_EXISTS_OR_ADD: builtins.int
@@ -3220,7 +3247,7 @@ class HealthCheck(_Message):
         codec_client_type: builtins.int
         use_alpn_protocol: builtins.bool
         @builtins.property
-        def service_name_matcher(self) -> TypeMatcherStringMatcher: ...
+        def service_name_matcher(self) -> StringMatcher: ...
         method: builtins.int
         def __init__(
             self,
@@ -3236,7 +3263,7 @@ class HealthCheck(_Message):
             retriable_statuses: Iterable[Int64Range] | None = ...,
             codec_client_type: builtins.int | None = ...,
             use_alpn_protocol: builtins.bool | None = ...,
-            service_name_matcher: TypeMatcherStringMatcher | None = ...,
+            service_name_matcher: StringMatcher | None = ...,
             method: builtins.int | None = ...,
         ) -> None: ...
     class TcpHealthCheck(_Message):
@@ -3379,13 +3406,14 @@ class HealthCheckFilter(_Message):
         headers: Iterable[HeaderMatcher] | None = ...,
     ) -> None: ...
 
-class HealthStatus(EnumTypeWrapper):
+class _HealthStatus(EnumTypeWrapper):
     UNKNOWN: builtins.int
     HEALTHY: builtins.int
     UNHEALTHY: builtins.int
     DRAINING: builtins.int
     TIMEOUT: builtins.int
     DEGRADED: builtins.int
+HealthStatus: _HealthStatus
 
 class HealthStatusSet(_Message):
     @builtins.property
@@ -3412,7 +3440,7 @@ class HedgePolicy(_Message):
 
 class HistogramBucketSettings(_Message):
     @builtins.property
-    def match(self) -> TypeMatcherStringMatcher: ...
+    def match(self) -> StringMatcher: ...
     @builtins.property
     def buckets(self) -> RepeatedScalarFieldContainer[builtins.float]: ...
     @builtins.property
@@ -3420,7 +3448,7 @@ class HistogramBucketSettings(_Message):
     def __init__(
         self,
         *,
-        match: TypeMatcherStringMatcher | None = ...,
+        match: StringMatcher | None = ...,
         buckets: Iterable[builtins.float] | None = ...,
         bins: UInt32Value | None = ...,
     ) -> None: ...
@@ -3508,7 +3536,7 @@ class Http1ProtocolOptions(_Message):
     def use_balsa_parser(self) -> BoolValue: ...
     allow_custom_methods: builtins.bool
     @builtins.property
-    def ignore_http_11_upgrade(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def ignore_http_11_upgrade(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     def __init__(
         self,
         *,
@@ -3522,7 +3550,7 @@ class Http1ProtocolOptions(_Message):
         send_fully_qualified_url: builtins.bool | None = ...,
         use_balsa_parser: BoolValue | None = ...,
         allow_custom_methods: builtins.bool | None = ...,
-        ignore_http_11_upgrade: Iterable[TypeMatcherStringMatcher] | None = ...,
+        ignore_http_11_upgrade: Iterable[StringMatcher] | None = ...,
     ) -> None: ...
 
 class Http2ProtocolOptions(_Message):
@@ -3746,30 +3774,35 @@ class HttpConnectionManager(_Message):
             flush_access_log_on_new_request: builtins.bool | None = ...,
             flush_log_on_tunnel_successfully_established: builtins.bool | None = ...,
         ) -> None: ...
-    class CodecType(EnumTypeWrapper):
+    class _CodecType(EnumTypeWrapper):
         AUTO: builtins.int
         HTTP1: builtins.int
         HTTP2: builtins.int
         HTTP3: builtins.int
-    class ServerHeaderTransformation(EnumTypeWrapper):
+    CodecType: _CodecType
+    class _ServerHeaderTransformation(EnumTypeWrapper):
         OVERWRITE: builtins.int
         APPEND_IF_ABSENT: builtins.int
         PASS_THROUGH: builtins.int
-    class ForwardClientCertDetails(EnumTypeWrapper):
+    ServerHeaderTransformation: _ServerHeaderTransformation
+    class _ForwardClientCertDetails(EnumTypeWrapper):
         SANITIZE: builtins.int
         FORWARD_ONLY: builtins.int
         APPEND_FORWARD: builtins.int
         SANITIZE_SET: builtins.int
         ALWAYS_FORWARD_ONLY: builtins.int
-    class PathWithEscapedSlashesAction(EnumTypeWrapper):
+    ForwardClientCertDetails: _ForwardClientCertDetails
+    class _PathWithEscapedSlashesAction(EnumTypeWrapper):
         IMPLEMENTATION_SPECIFIC_DEFAULT: builtins.int
         KEEP_UNCHANGED: builtins.int
         REJECT_REQUEST: builtins.int
         UNESCAPE_AND_REDIRECT: builtins.int
         UNESCAPE_AND_FORWARD: builtins.int
-    class ForwardClientCertFormat(EnumTypeWrapper):
+    PathWithEscapedSlashesAction: _PathWithEscapedSlashesAction
+    class _ForwardClientCertFormat(EnumTypeWrapper):
         TEXT: builtins.int
         JSON: builtins.int
+    ForwardClientCertFormat: _ForwardClientCertFormat
     AUTO: builtins.int
     HTTP1: builtins.int
     HTTP2: builtins.int
@@ -4312,7 +4345,7 @@ class JwtProvider(_Message):
     @builtins.property
     def audiences(self) -> RepeatedScalarFieldContainer[builtins.str]: ...
     @builtins.property
-    def subjects(self) -> TypeMatcherStringMatcher: ...
+    def subjects(self) -> StringMatcher: ...
     require_expiration: builtins.bool
     @builtins.property
     def max_lifetime(self) -> Duration: ...
@@ -4345,7 +4378,7 @@ class JwtProvider(_Message):
         *,
         issuer: builtins.str | None = ...,
         audiences: Iterable[builtins.str] | None = ...,
-        subjects: TypeMatcherStringMatcher | None = ...,
+        subjects: StringMatcher | None = ...,
         require_expiration: builtins.bool | None = ...,
         max_lifetime: Duration | None = ...,
         remote_jwks: RemoteJwks | None = ...,
@@ -4439,11 +4472,12 @@ class KeyValue(_Message):
     ) -> None: ...
 
 class KeyValueAppend(_Message):
-    class KeyValueAppendAction(EnumTypeWrapper):
+    class _KeyValueAppendAction(EnumTypeWrapper):
         APPEND_IF_EXISTS_OR_ADD: builtins.int
         ADD_IF_ABSENT: builtins.int
         OVERWRITE_IF_EXISTS_OR_ADD: builtins.int
         OVERWRITE_IF_EXISTS: builtins.int
+    KeyValueAppendAction: _KeyValueAppendAction
     APPEND_IF_EXISTS_OR_ADD: builtins.int
     ADD_IF_ABSENT: builtins.int
     OVERWRITE_IF_EXISTS_OR_ADD: builtins.int
@@ -4533,11 +4567,11 @@ class ListMatcher(_Message):
 
 class ListStringMatcher(_Message):
     @builtins.property
-    def patterns(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def patterns(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     def __init__(
         self,
         *,
-        patterns: Iterable[TypeMatcherStringMatcher] | None = ...,
+        patterns: Iterable[StringMatcher] | None = ...,
     ) -> None: ...
 
 class Listener(_Message):
@@ -4579,9 +4613,10 @@ class Listener(_Message):
             name: builtins.str | None = ...,
             config_source: ConfigSource | None = ...,
         ) -> None: ...
-    class DrainType(EnumTypeWrapper):
+    class _DrainType(EnumTypeWrapper):
         DEFAULT: builtins.int
         MODIFY_ONLY: builtins.int
+    DrainType: _DrainType
     DEFAULT: builtins.int
     MODIFY_ONLY: builtins.int
     name: builtins.str
@@ -5208,9 +5243,10 @@ class MetadataMatcher(_Message):
         invert: builtins.bool | None = ...,
     ) -> None: ...
 
-class MetadataSource(EnumTypeWrapper):
+class _MetadataSource(EnumTypeWrapper):
     DYNAMIC: builtins.int
     ROUTE: builtins.int
+MetadataSource: _MetadataSource
 
 class Mutations(_Message):
     @builtins.property
@@ -5251,9 +5287,10 @@ class NetworkFilter(_Message):
     ) -> None: ...
 
 class NetworkRBAC(_Message):
-    class EnforcementType(EnumTypeWrapper):
+    class _EnforcementType(EnumTypeWrapper):
         ONE_TIME_ON_FIRST_BYTE: builtins.int
         CONTINUOUS: builtins.int
+    EnforcementType: _EnforcementType
     ONE_TIME_ON_FIRST_BYTE: builtins.int
     CONTINUOUS: builtins.int
     @builtins.property
@@ -5493,11 +5530,11 @@ class PathConfigSource(_Message):
 
 class PathMatcher(_Message):
     @builtins.property
-    def path(self) -> TypeMatcherStringMatcher: ...
+    def path(self) -> StringMatcher: ...
     def __init__(
         self,
         *,
-        path: TypeMatcherStringMatcher | None = ...,
+        path: StringMatcher | None = ...,
     ) -> None: ...
 
 class PathTransformation(_Message):
@@ -5560,7 +5597,7 @@ class Permission(_Message):
     @builtins.property
     def not_rule(self) -> Permission: ...
     @builtins.property
-    def requested_server_name(self) -> TypeMatcherStringMatcher: ...
+    def requested_server_name(self) -> StringMatcher: ...
     @builtins.property
     def matcher(self) -> TypedExtensionConfig: ...
     @builtins.property
@@ -5580,7 +5617,7 @@ class Permission(_Message):
         destination_port_range: Int32Range | None = ...,
         metadata: MetadataMatcher | None = ...,
         not_rule: Permission | None = ...,
-        requested_server_name: TypeMatcherStringMatcher | None = ...,
+        requested_server_name: StringMatcher | None = ...,
         matcher: TypedExtensionConfig | None = ...,
         uri_template: TypedExtensionConfig | None = ...,
         sourced_metadata: SourcedMetadata | None = ...,
@@ -5631,11 +5668,11 @@ class Principal(_Message):
         ) -> None: ...
     class Authenticated(_Message):
         @builtins.property
-        def principal_name(self) -> TypeMatcherStringMatcher: ...
+        def principal_name(self) -> StringMatcher: ...
         def __init__(
             self,
             *,
-            principal_name: TypeMatcherStringMatcher | None = ...,
+            principal_name: StringMatcher | None = ...,
         ) -> None: ...
     @builtins.property
     def and_ids(self) -> Principal.Set: ...
@@ -5709,10 +5746,11 @@ class ProviderWithAudiences(_Message):
 
 class ProxyProtocol(_Message):
     class KeyValuePair(_Message):
-        class ValueStringEncoding(EnumTypeWrapper):
+        class _ValueStringEncoding(EnumTypeWrapper):
             UNSPECIFIED: builtins.int
             SANITIZED_UTF8: builtins.int
             BASE64: builtins.int
+        ValueStringEncoding: _ValueStringEncoding
         UNSPECIFIED: builtins.int
         SANITIZED_UTF8: builtins.int
         BASE64: builtins.int
@@ -5736,9 +5774,10 @@ class ProxyProtocol(_Message):
             tlv_type: builtins.int | None = ...,
             on_tlv_present: ProxyProtocol.KeyValuePair | None = ...,
         ) -> None: ...
-    class TlvLocation(EnumTypeWrapper):
+    class _TlvLocation(EnumTypeWrapper):
         DYNAMIC_METADATA: builtins.int
         FILTER_STATE: builtins.int
+    TlvLocation: _TlvLocation
     DYNAMIC_METADATA: builtins.int
     FILTER_STATE: builtins.int
     @builtins.property
@@ -5762,9 +5801,10 @@ class ProxyProtocol(_Message):
     ) -> None: ...
 
 class ProxyProtocolConfig(_Message):
-    class Version(EnumTypeWrapper):
+    class _Version(EnumTypeWrapper):
         V1: builtins.int
         V2: builtins.int
+    Version: _Version
     V1: builtins.int
     V2: builtins.int
     version: builtins.int
@@ -5781,9 +5821,10 @@ class ProxyProtocolConfig(_Message):
     ) -> None: ...
 
 class ProxyProtocolPassThroughTLVs(_Message):
-    class PassTLVsMatchType(EnumTypeWrapper):
+    class _PassTLVsMatchType(EnumTypeWrapper):
         INCLUDE_ALL: builtins.int
         INCLUDE: builtins.int
+    PassTLVsMatchType: _PassTLVsMatchType
     INCLUDE_ALL: builtins.int
     INCLUDE: builtins.int
     match_type: builtins.int
@@ -5796,21 +5837,22 @@ class ProxyProtocolPassThroughTLVs(_Message):
         tlv_type: Iterable[builtins.int] | None = ...,
     ) -> None: ...
 
-class ProxyProtocolTlvMergePolicy(EnumTypeWrapper):
+class _ProxyProtocolTlvMergePolicy(EnumTypeWrapper):
     ADD_IF_ABSENT: builtins.int
     OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD: builtins.int
     APPEND_IF_EXISTS_OR_ADD: builtins.int
+ProxyProtocolTlvMergePolicy: _ProxyProtocolTlvMergePolicy
 
 class QueryParameterMatcher(_Message):
     name: builtins.str
     @builtins.property
-    def string_match(self) -> TypeMatcherStringMatcher: ...
+    def string_match(self) -> StringMatcher: ...
     present_match: builtins.bool
     def __init__(
         self,
         *,
         name: builtins.str | None = ...,
-        string_match: TypeMatcherStringMatcher | None = ...,
+        string_match: StringMatcher | None = ...,
         present_match: builtins.bool | None = ...,
     ) -> None: ...
 
@@ -5900,11 +5942,12 @@ class RBAC(_Message):
                 audit_logger: TypedExtensionConfig | None = ...,
                 is_optional: builtins.bool | None = ...,
             ) -> None: ...
-        class AuditCondition(EnumTypeWrapper):
+        class _AuditCondition(EnumTypeWrapper):
             NONE: builtins.int
             ON_DENY: builtins.int
             ON_ALLOW: builtins.int
             ON_DENY_AND_ALLOW: builtins.int
+        AuditCondition: _AuditCondition
         NONE: builtins.int
         ON_DENY: builtins.int
         ON_ALLOW: builtins.int
@@ -5918,10 +5961,11 @@ class RBAC(_Message):
             audit_condition: builtins.int | None = ...,
             logger_configs: Iterable[RBAC.AuditLoggingOptions.AuditLoggerConfig] | None = ...,
         ) -> None: ...
-    class Action(EnumTypeWrapper):
+    class _Action(EnumTypeWrapper):
         ALLOW: builtins.int
         DENY: builtins.int
         LOG: builtins.int
+    Action: _Action
     ALLOW: builtins.int
     DENY: builtins.int
     LOG: builtins.int
@@ -6020,11 +6064,12 @@ class RateLimit(_Message):
                 default_value: builtins.str | None = ...,
             ) -> None: ...
         class MetaData(_Message):
-            class Source(EnumTypeWrapper):
+            class _Source(EnumTypeWrapper):
                 DYNAMIC: builtins.int
                 ROUTE_ENTRY: builtins.int
                 CLUSTER_ENTRY: builtins.int
                 CLUSTER_LOCALITY_ENTRY: builtins.int
+            Source: _Source
             DYNAMIC: builtins.int
             ROUTE_ENTRY: builtins.int
             CLUSTER_ENTRY: builtins.int
@@ -6158,10 +6203,11 @@ class RateLimit(_Message):
             format: builtins.str | None = ...,
             is_negative_hits: builtins.bool | None = ...,
         ) -> None: ...
-    class XRateLimitOption(EnumTypeWrapper):
+    class _XRateLimitOption(EnumTypeWrapper):
         UNSPECIFIED: builtins.int
         OFF: builtins.int
         DRAFT_VERSION_03: builtins.int
+    XRateLimitOption: _XRateLimitOption
     UNSPECIFIED: builtins.int
     OFF: builtins.int
     DRAFT_VERSION_03: builtins.int
@@ -6200,7 +6246,7 @@ class RateLimitSettings(_Message):
         fill_rate: DoubleValue | None = ...,
     ) -> None: ...
 
-class RateLimitUnit(EnumTypeWrapper):
+class _RateLimitUnit(EnumTypeWrapper):
     UNKNOWN: builtins.int
     SECOND: builtins.int
     MINUTE: builtins.int
@@ -6208,6 +6254,7 @@ class RateLimitUnit(EnumTypeWrapper):
     DAY: builtins.int
     MONTH: builtins.int
     YEAR: builtins.int
+RateLimitUnit: _RateLimitUnit
 
 class RawBuffer(_Message):
     ...
@@ -6224,12 +6271,13 @@ class Rds(_Message):
     ) -> None: ...
 
 class RedirectAction(_Message):
-    class RedirectResponseCode(EnumTypeWrapper):
+    class _RedirectResponseCode(EnumTypeWrapper):
         MOVED_PERMANENTLY: builtins.int
         FOUND: builtins.int
         SEE_OTHER: builtins.int
         TEMPORARY_REDIRECT: builtins.int
         PERMANENT_REDIRECT: builtins.int
+    RedirectResponseCode: _RedirectResponseCode
     MOVED_PERMANENTLY: builtins.int
     FOUND: builtins.int
     SEE_OTHER: builtins.int
@@ -6277,13 +6325,32 @@ class Reference(_Message):
 
 class RegexMatchAndSubstitute(_Message):
     @builtins.property
-    def pattern(self) -> TypeMatcherRegexMatcher: ...
+    def pattern(self) -> RegexMatcher: ...
     substitution: builtins.str
     def __init__(
         self,
         *,
-        pattern: TypeMatcherRegexMatcher | None = ...,
+        pattern: RegexMatcher | None = ...,
         substitution: builtins.str | None = ...,
+    ) -> None: ...
+
+class RegexMatcher(_Message):
+    class GoogleRE2(_Message):
+        @builtins.property
+        def max_program_size(self) -> UInt32Value: ...
+        def __init__(
+            self,
+            *,
+            max_program_size: UInt32Value | None = ...,
+        ) -> None: ...
+    @builtins.property
+    def google_re2(self) -> RegexMatcher.GoogleRE2: ...
+    regex: builtins.str
+    def __init__(
+        self,
+        *,
+        google_re2: RegexMatcher.GoogleRE2 | None = ...,
+        regex: builtins.str | None = ...,
     ) -> None: ...
 
 class RemoteJwks(_Message):
@@ -6313,7 +6380,7 @@ class RequestIDExtension(_Message):
         typed_config: Any | None = ...,
     ) -> None: ...
 
-class RequestMethod(EnumTypeWrapper):
+class _RequestMethod(EnumTypeWrapper):
     METHOD_UNSPECIFIED: builtins.int
     GET: builtins.int
     HEAD: builtins.int
@@ -6324,6 +6391,7 @@ class RequestMethod(EnumTypeWrapper):
     OPTIONS: builtins.int
     TRACE: builtins.int
     PATCH: builtins.int
+RequestMethod: _RequestMethod
 
 class RequirementRule(_Message):
     @builtins.property
@@ -6689,13 +6757,15 @@ class RouteAction(_Message):
             grpc_timeout_header_max: Duration | None = ...,
             grpc_timeout_header_offset: Duration | None = ...,
         ) -> None: ...
-    class ClusterNotFoundResponseCode(EnumTypeWrapper):
+    class _ClusterNotFoundResponseCode(EnumTypeWrapper):
         SERVICE_UNAVAILABLE: builtins.int
         NOT_FOUND: builtins.int
         INTERNAL_SERVER_ERROR: builtins.int
-    class InternalRedirectAction(EnumTypeWrapper):
+    ClusterNotFoundResponseCode: _ClusterNotFoundResponseCode
+    class _InternalRedirectAction(EnumTypeWrapper):
         PASS_THROUGH_INTERNAL_REDIRECT: builtins.int
         HANDLE_INTERNAL_REDIRECT: builtins.int
+    InternalRedirectAction: _InternalRedirectAction
     SERVICE_UNAVAILABLE: builtins.int
     NOT_FOUND: builtins.int
     INTERNAL_SERVER_ERROR: builtins.int
@@ -6865,7 +6935,7 @@ class RouteConfiguration(_Message):
 
 class RouteCorsPolicy(_Message):
     @builtins.property
-    def allow_origin_string_match(self) -> RepeatedCompositeFieldContainer[TypeMatcherStringMatcher]: ...
+    def allow_origin_string_match(self) -> RepeatedCompositeFieldContainer[StringMatcher]: ...
     allow_methods: builtins.str
     allow_headers: builtins.str
     expose_headers: builtins.str
@@ -6883,7 +6953,7 @@ class RouteCorsPolicy(_Message):
     def __init__(
         self,
         *,
-        allow_origin_string_match: Iterable[TypeMatcherStringMatcher] | None = ...,
+        allow_origin_string_match: Iterable[StringMatcher] | None = ...,
         allow_methods: builtins.str | None = ...,
         allow_headers: builtins.str | None = ...,
         expose_headers: builtins.str | None = ...,
@@ -6927,7 +6997,7 @@ class RouteMatch(_Message):
     prefix: builtins.str
     path: builtins.str
     @builtins.property
-    def safe_regex(self) -> TypeMatcherRegexMatcher: ...
+    def safe_regex(self) -> RegexMatcher: ...
     @builtins.property
     def connect_matcher(self) -> RouteMatch.ConnectMatcher: ...
     path_separated_prefix: builtins.str
@@ -6956,7 +7026,7 @@ class RouteMatch(_Message):
         *,
         prefix: builtins.str | None = ...,
         path: builtins.str | None = ...,
-        safe_regex: TypeMatcherRegexMatcher | None = ...,
+        safe_regex: RegexMatcher | None = ...,
         connect_matcher: RouteMatch.ConnectMatcher | None = ...,
         path_separated_prefix: builtins.str | None = ...,
         path_match_policy: TypedExtensionConfig | None = ...,
@@ -7023,9 +7093,10 @@ class RouteRetryPolicy(_Message):
             reset_headers: Iterable[RouteRetryPolicy.ResetHeader] | None = ...,
             max_interval: Duration | None = ...,
         ) -> None: ...
-    class ResetHeaderFormat(EnumTypeWrapper):
+    class _ResetHeaderFormat(EnumTypeWrapper):
         SECONDS: builtins.int
         UNIX_TIMESTAMP: builtins.int
+    ResetHeaderFormat: _ResetHeaderFormat
     SECONDS: builtins.int
     UNIX_TIMESTAMP: builtins.int
     retry_on: builtins.str
@@ -7177,9 +7248,10 @@ class RoutesConfigDump(_Message):
         dynamic_route_configs: Iterable[RoutesConfigDump.DynamicRouteConfig] | None = ...,
     ) -> None: ...
 
-class RoutingPriority(EnumTypeWrapper):
+class _RoutingPriority(EnumTypeWrapper):
     DEFAULT: builtins.int
     HIGH: builtins.int
+RoutingPriority: _RoutingPriority
 
 class RuntimeDouble(_Message):
     default_value: builtins.float
@@ -7577,11 +7649,12 @@ class SemanticVersion(_Message):
     ) -> None: ...
 
 class ServerInfo(_Message):
-    class State(EnumTypeWrapper):
+    class _State(EnumTypeWrapper):
         LIVE: builtins.int
         DRAINING: builtins.int
         PRE_INITIALIZING: builtins.int
         INITIALIZING: builtins.int
+    State: _State
     LIVE: builtins.int
     DRAINING: builtins.int
     PRE_INITIALIZING: builtins.int
@@ -7612,9 +7685,10 @@ class ServerInfo(_Message):
     ) -> None: ...
 
 class SimpleMetric(_Message):
-    class Type(EnumTypeWrapper):
+    class _Type(EnumTypeWrapper):
         COUNTER: builtins.int
         GAUGE: builtins.int
+    Type: _Type
     COUNTER: builtins.int
     GAUGE: builtins.int
     type: builtins.int
@@ -7632,9 +7706,10 @@ class SniCluster(_Message):
     ...
 
 class SocketAddress(_Message):
-    class Protocol(EnumTypeWrapper):
+    class _Protocol(EnumTypeWrapper):
         TCP: builtins.int
         UDP: builtins.int
+    Protocol: _Protocol
     TCP: builtins.int
     UDP: builtins.int
     protocol: builtins.int
@@ -7686,14 +7761,16 @@ class SocketOption(_Message):
             stream: SocketOption.SocketType.Stream | None = ...,
             datagram: SocketOption.SocketType.Datagram | None = ...,
         ) -> None: ...
-    class SocketState(EnumTypeWrapper):
+    class _SocketState(EnumTypeWrapper):
         STATE_PREBIND: builtins.int
         STATE_BOUND: builtins.int
         STATE_LISTENING: builtins.int
-    class SocketIpVersion(EnumTypeWrapper):
+    SocketState: _SocketState
+    class _SocketIpVersion(EnumTypeWrapper):
         SOCKET_IP_VERSION_UNSPECIFIED: builtins.int
         SOCKET_IP_VERSION_IPV4: builtins.int
         SOCKET_IP_VERSION_IPV6: builtins.int
+    SocketIpVersion: _SocketIpVersion
     STATE_PREBIND: builtins.int
     STATE_BOUND: builtins.int
     STATE_LISTENING: builtins.int
@@ -7742,11 +7819,12 @@ class SourceInfo(_Message):
                 major: builtins.int | None = ...,
                 minor: builtins.int | None = ...,
             ) -> None: ...
-        class Component(EnumTypeWrapper):
+        class _Component(EnumTypeWrapper):
             COMPONENT_UNSPECIFIED: builtins.int
             COMPONENT_PARSER: builtins.int
             COMPONENT_TYPE_CHECKER: builtins.int
             COMPONENT_RUNTIME: builtins.int
+        Component: _Component
         COMPONENT_UNSPECIFIED: builtins.int
         COMPONENT_PARSER: builtins.int
         COMPONENT_TYPE_CHECKER: builtins.int
@@ -7819,12 +7897,13 @@ class StatsAccessLog(_Message):
             tags: Iterable[StatsAccessLog.Tag] | None = ...,
         ) -> None: ...
     class Histogram(_Message):
-        class Unit(EnumTypeWrapper):
+        class _Unit(EnumTypeWrapper):
             Unspecified: builtins.int
             Bytes: builtins.int
             Microseconds: builtins.int
             Milliseconds: builtins.int
             Percent: builtins.int
+        Unit: _Unit
         Unspecified: builtins.int
         Bytes: builtins.int
         Microseconds: builtins.int
@@ -7985,14 +8064,37 @@ class StdoutAccessLog(_Message):
         log_format: SubstitutionFormatString | None = ...,
     ) -> None: ...
 
+class StringMatcher(_Message):
+    exact: builtins.str
+    prefix: builtins.str
+    suffix: builtins.str
+    @builtins.property
+    def safe_regex(self) -> RegexMatcher: ...
+    contains: builtins.str
+    @builtins.property
+    def custom(self) -> XdsCoreTypedExtensionConfig: ...
+    ignore_case: builtins.bool
+    def __init__(
+        self,
+        *,
+        exact: builtins.str | None = ...,
+        prefix: builtins.str | None = ...,
+        suffix: builtins.str | None = ...,
+        safe_regex: RegexMatcher | None = ...,
+        contains: builtins.str | None = ...,
+        custom: XdsCoreTypedExtensionConfig | None = ...,
+        ignore_case: builtins.bool | None = ...,
+    ) -> None: ...
+
 class SubjectAltNameMatcher(_Message):
-    class SanType(EnumTypeWrapper):
+    class _SanType(EnumTypeWrapper):
         SAN_TYPE_UNSPECIFIED: builtins.int
         EMAIL: builtins.int
         DNS: builtins.int
         URI: builtins.int
         IP_ADDRESS: builtins.int
         OTHER_NAME: builtins.int
+    SanType: _SanType
     SAN_TYPE_UNSPECIFIED: builtins.int
     EMAIL: builtins.int
     DNS: builtins.int
@@ -8001,13 +8103,13 @@ class SubjectAltNameMatcher(_Message):
     OTHER_NAME: builtins.int
     san_type: builtins.int
     @builtins.property
-    def matcher(self) -> TypeMatcherStringMatcher: ...
+    def matcher(self) -> StringMatcher: ...
     oid: builtins.str
     def __init__(
         self,
         *,
         san_type: builtins.int | None = ...,
-        matcher: TypeMatcherStringMatcher | None = ...,
+        matcher: StringMatcher | None = ...,
         oid: builtins.str | None = ...,
     ) -> None: ...
 
@@ -8293,16 +8395,18 @@ class TlsKeyLog(_Message):
     ) -> None: ...
 
 class TlsParameters(_Message):
-    class TlsProtocol(EnumTypeWrapper):
+    class _TlsProtocol(EnumTypeWrapper):
         TLS_AUTO: builtins.int
         TLSv1_0: builtins.int
         TLSv1_1: builtins.int
         TLSv1_2: builtins.int
         TLSv1_3: builtins.int
-    class CompliancePolicy(EnumTypeWrapper):
+    TlsProtocol: _TlsProtocol
+    class _CompliancePolicy(EnumTypeWrapper):
         FIPS_202205: builtins.int
         CNSA2_202603: builtins.int
         CNSA1_202603: builtins.int
+    CompliancePolicy: _CompliancePolicy
     TLS_AUTO: builtins.int
     TLSv1_0: builtins.int
     TLSv1_1: builtins.int
@@ -8388,10 +8492,11 @@ class TrackClusterStats(_Message):
         per_endpoint_stats: builtins.bool | None = ...,
     ) -> None: ...
 
-class TrafficDirection(EnumTypeWrapper):
+class _TrafficDirection(EnumTypeWrapper):
     UNSPECIFIED: builtins.int
     INBOUND: builtins.int
     OUTBOUND: builtins.int
+TrafficDirection: _TrafficDirection
 
 class TransportSocket(_Message):
     name: builtins.str
@@ -8459,7 +8564,7 @@ class Type(_Message):
             name: builtins.str | None = ...,
             parameter_types: Iterable[Type] | None = ...,
         ) -> None: ...
-    class PrimitiveType(EnumTypeWrapper):
+    class _PrimitiveType(EnumTypeWrapper):
         PRIMITIVE_TYPE_UNSPECIFIED: builtins.int
         BOOL: builtins.int
         INT64: builtins.int
@@ -8467,11 +8572,13 @@ class Type(_Message):
         DOUBLE: builtins.int
         STRING: builtins.int
         BYTES: builtins.int
-    class WellKnownType(EnumTypeWrapper):
+    PrimitiveType: _PrimitiveType
+    class _WellKnownType(EnumTypeWrapper):
         WELL_KNOWN_TYPE_UNSPECIFIED: builtins.int
         ANY: builtins.int
         TIMESTAMP: builtins.int
         DURATION: builtins.int
+    WellKnownType: _WellKnownType
     PRIMITIVE_TYPE_UNSPECIFIED: builtins.int
     BOOL: builtins.int
     INT64: builtins.int
@@ -8519,47 +8626,6 @@ class Type(_Message):
         type: Type | None = ...,
         error: Empty | None = ...,
         abstract_type: Type.AbstractType | None = ...,
-    ) -> None: ...
-
-class TypeMatcherRegexMatcher(_Message):
-    class GoogleRE2(_Message):
-        @builtins.property
-        def max_program_size(self) -> UInt32Value: ...
-        def __init__(
-            self,
-            *,
-            max_program_size: UInt32Value | None = ...,
-        ) -> None: ...
-    @builtins.property
-    def google_re2(self) -> TypeMatcherRegexMatcher.GoogleRE2: ...
-    regex: builtins.str
-    def __init__(
-        self,
-        *,
-        google_re2: TypeMatcherRegexMatcher.GoogleRE2 | None = ...,
-        regex: builtins.str | None = ...,
-    ) -> None: ...
-
-class TypeMatcherStringMatcher(_Message):
-    exact: builtins.str
-    prefix: builtins.str
-    suffix: builtins.str
-    @builtins.property
-    def safe_regex(self) -> TypeMatcherRegexMatcher: ...
-    contains: builtins.str
-    @builtins.property
-    def custom(self) -> XdsCoreTypedExtensionConfig: ...
-    ignore_case: builtins.bool
-    def __init__(
-        self,
-        *,
-        exact: builtins.str | None = ...,
-        prefix: builtins.str | None = ...,
-        suffix: builtins.str | None = ...,
-        safe_regex: TypeMatcherRegexMatcher | None = ...,
-        contains: builtins.str | None = ...,
-        custom: XdsCoreTypedExtensionConfig | None = ...,
-        ignore_case: builtins.bool | None = ...,
     ) -> None: ...
 
 class TypedExtensionConfig(_Message):
@@ -8616,10 +8682,11 @@ class UpdateFailureState(_Message):
         version_info: builtins.str | None = ...,
     ) -> None: ...
 
-class UpstreamConnectMode(EnumTypeWrapper):
+class _UpstreamConnectMode(EnumTypeWrapper):
     IMMEDIATE: builtins.int
     ON_DOWNSTREAM_DATA: builtins.int
     ON_DOWNSTREAM_TLS_HANDSHAKE: builtins.int
+UpstreamConnectMode: _UpstreamConnectMode
 
 class UpstreamConnectionOptions(_Message):
     class HappyEyeballsConfig(_Message):
@@ -8632,12 +8699,13 @@ class UpstreamConnectionOptions(_Message):
             first_address_family_version: builtins.int | None = ...,
             first_address_family_count: UInt32Value | None = ...,
         ) -> None: ...
-    class FirstAddressFamilyVersion(EnumTypeWrapper):
+    class _FirstAddressFamilyVersion(EnumTypeWrapper):
         DEFAULT: builtins.int
         V4: builtins.int
         V6: builtins.int
         PIPE: builtins.int
         INTERNAL: builtins.int
+    FirstAddressFamilyVersion: _FirstAddressFamilyVersion
     DEFAULT: builtins.int
     V4: builtins.int
     V6: builtins.int
@@ -8711,7 +8779,7 @@ class ValueMatcher(_Message):
     @builtins.property
     def double_match(self) -> DoubleMatcher: ...
     @builtins.property
-    def string_match(self) -> TypeMatcherStringMatcher: ...
+    def string_match(self) -> StringMatcher: ...
     bool_match: builtins.bool
     present_match: builtins.bool
     @builtins.property
@@ -8723,7 +8791,7 @@ class ValueMatcher(_Message):
         *,
         null_match: ValueMatcher.NullMatch | None = ...,
         double_match: DoubleMatcher | None = ...,
-        string_match: TypeMatcherStringMatcher | None = ...,
+        string_match: StringMatcher | None = ...,
         bool_match: builtins.bool | None = ...,
         present_match: builtins.bool | None = ...,
         list_match: ListMatcher | None = ...,
@@ -8751,10 +8819,11 @@ class VirtualCluster(_Message):
     ) -> None: ...
 
 class VirtualHost(_Message):
-    class TlsRequirementType(EnumTypeWrapper):
+    class _TlsRequirementType(EnumTypeWrapper):
         NONE: builtins.int
         EXTERNAL_ONLY: builtins.int
         ALL: builtins.int
+    TlsRequirementType: _TlsRequirementType
     NONE: builtins.int
     EXTERNAL_ONLY: builtins.int
     ALL: builtins.int
@@ -8832,12 +8901,13 @@ class VirtualHost(_Message):
 
 class Watchdog(_Message):
     class WatchdogAction(_Message):
-        class WatchdogEvent(EnumTypeWrapper):
+        class _WatchdogEvent(EnumTypeWrapper):
             UNKNOWN: builtins.int
             KILL: builtins.int
             MULTIKILL: builtins.int
             MEGAMISS: builtins.int
             MISS: builtins.int
+        WatchdogEvent: _WatchdogEvent
         UNKNOWN: builtins.int
         KILL: builtins.int
         MULTIKILL: builtins.int

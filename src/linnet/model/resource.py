@@ -14,16 +14,19 @@ SECRET = _PREFIX + "extensions.transport_sockets.tls.v3.Secret"
 TYPE_URLS = (CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET)
 
 
-class Resource(Struct, frozen=True):
-    """One Envoy resource. `version` is a hash of `body`; `body` is a serialised `google.protobuf.Any`."""
+class Resource(Struct, frozen=True, weakref=True):
+    """One Envoy resource. `version` is a hash of `body`; `body` is a serialised `google.protobuf.Any`.
+
+    An unchanged resource is the same object in successive offers.
+    """
 
     name: str
     version: str
     body: bytes
 
 
-class Offer(Struct, frozen=True):
-    """Everything that proxies with one view shall hold: type URL -> name -> resource. Compared by identity."""
+class Offer(Struct, frozen=True, eq=False):
+    """What proxies with one view shall hold: type URL -> name -> resource. Compared by identity."""
 
     resources: Mapping[str, Mapping[str, Resource]]
 

@@ -1,0 +1,207 @@
+"""The mesh as a fold over changes of objects: `advance(mesh, changes)` gives the next mesh.
+
+    objects -> typed -> model values and problems -> snapshot
+
+Work is done for what changed, and everything unchanged is shared with the mesh before.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from linnet.ingest.configuration import CONFIGURATION_KINDS, EMPTY_CONFIGURATION, Configuration
+from linnet.ingest.configuration import advance as advance_configuration
+from linnet.ingest.credentials import credential
+from linnet.ingest.decode import Key, Raw, core
+from linnet.ingest.draft import Draft
+from linnet.ingest.mesh_config import mesh_config
+from linnet.ingest.registry import EMPTY, Fold, Registry
+from linnet.ingest.report import Report
+from linnet.model.problem import Problem, Ref
+from linnet.model.snapshot import Credential, MeshConfig, Snapshot
+from linnet.objects import core as kubernetes
+
+Change = tuple[str, str, str]  # name of the kind, namespace, name
+Changes = Mapping[Change, Raw | None]
+
+REVISION = "istio.io/rev"
+# Kinds that the mesh is made of; changes of other kinds have no effect.
+KINDS = (
+    *("Service", "EndpointSlice", "Pod", "ConfigMap", "Secret", "ServiceEntry", "WorkloadEntry"),
+    *CONFIGURATION_KINDS,
+)
+
+
+class Options(Struct, frozen=True):
+    """What the control plane knows before it reads any object.
+
+    Istio objects with the label `istio.io/rev` of another revision are not ours. `usual` is what holds where
+    the mesh's ConfigMap says nothing.
+    """
+
+    namespace: str = "istio-system"
+    config_map: str = "istio"
+    revision: str = "default"
+    usual: MeshConfig = MeshConfig()
+
+
+class Mesh(Struct, frozen=True, eq=False):
+    """The mesh after some changes. `problems` holds an entry, perhaps empty, for each Istio object read."""
+
+    options: Options
+    objects: Mapping[str, Mapping[Key, Raw]]  # as they came, by kind
+    registry: Registry
+    configuration: Configuration
+    snapshot: Snapshot
+    problems: Mapping[Ref, tuple[Problem, ...]]
+
+
+def empty(options: Options = Options()) -> Mesh:  # noqa: B008  (immutable)
+    """A mesh without objects."""
+    nothing: Mapping[str, Mapping[Key, Raw]] = MappingProxyType({})
+    return _anew(options, options.usual, nothing)
+
+
+def advance(mesh: Mesh, changes: Changes) -> Mesh:
+    """The mesh after changes; None for an object that is gone.
+
+    The result shares with `mesh` whatever did not change, `mesh.snapshot` as a whole if nothing did.
+    """
+    objects = _kept(mesh, changes)
+    problems = Draft(mesh.problems)
+    config = _config(mesh, objects, problems)
+    if config != mesh.snapshot.config:
+        started = _anew(mesh.options, config, objects)
+        before = MappingProxyType(
+            {ref: held for ref, held in problems.result().items() if ref.kind == "ConfigMap"}
+        )
+        every = {(kind, *key): raw for kind, held in objects.items() for key, raw in held.items()}
+        return _folded(replace(started, problems=before), every, objects)
+    return _folded(replace(mesh, problems=problems.result()), changes, objects)
+
+
+def _anew(options: Options, config: MeshConfig, objects: Mapping[str, Mapping[Key, Raw]]) -> Mesh:
+    snapshot = Snapshot(
+        config=config,
+        services={},
+        endpoints={},
+        backends={},
+        virtual_services=(),
+        destination_rules=(),
+        namespace_modes={},
+        credentials={},
+    )
+    return Mesh(options, objects, EMPTY, EMPTY_CONFIGURATION, snapshot, MappingProxyType({}))
+
+
+def _kept(mesh: Mesh, changes: Changes) -> Mapping[str, Mapping[Key, Raw]]:
+    """All objects as they came, with the changes. Objects are kept by reference."""
+    kinds = dict(mesh.objects)
+    copied: set[str] = set()
+    for (kind, *key), raw in changes.items():
+        if kind not in KINDS:
+            continue
+        if kind not in copied:
+            kinds[kind] = dict(kinds.get(kind, {}))
+            copied.add(kind)
+        held = kinds[kind]
+        assert isinstance(held, dict)
+        if raw is None:
+            held.pop((key[0], key[1]), None)
+        else:
+            held[(key[0], key[1])] = raw
+    return kinds
+
+
+def _config(
+    mesh: Mesh, objects: Mapping[str, Mapping[Key, Raw]], problems: Draft[Ref, tuple[Problem, ...]]
+) -> MeshConfig:
+    """The mesh's configuration; the one before if its ConfigMap did not change."""
+    options = mesh.options
+    key = (options.namespace, options.config_map)
+    raw = objects.get("ConfigMap", {}).get(key)
+    if raw is mesh.objects.get("ConfigMap", {}).get(key):
+        return mesh.snapshot.config
+    ref = Ref("ConfigMap", *key)
+    held = core(raw, kubernetes.ConfigMap) if raw is not None else None
+    text = ((held.data or {}).get("mesh") if held is not None else None) or ""
+    report = Report(ref)
+    config = mesh_config(text, options.usual, report)
+    problems.put(ref, tuple(report.found) if raw is not None else None)
+    return config
+
+
+def _ours(raw: Raw | None, revision: str) -> Raw | None:
+    """An Istio object, or None if it belongs to another revision."""
+    labels = (raw.get("metadata") or {}).get("labels") or {} if raw is not None else {}
+    return raw if labels.get(REVISION, revision) == revision else None
+
+
+def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw]]) -> Mesh:
+    """The mesh with changes of everything but its own configuration."""
+    config, revision = mesh.snapshot.config, mesh.options.revision
+    problems = Draft(mesh.problems)
+    istio = {
+        change: _ours(raw, revision) for change, raw in changes.items() if change[0] in CONFIGURATION_KINDS
+    }
+    configuration = advance_configuration(mesh.configuration, istio, config, problems)
+    fold = Fold(mesh.registry, config, configuration.modes)
+    credentials = Draft(mesh.snapshot.credentials)
+    steps = {
+        "Service": fold.service,
+        "EndpointSlice": fold.slice,
+        "Pod": fold.pod,
+    }
+    entries = {"ServiceEntry": fold.entry, "WorkloadEntry": fold.workload_entry}
+    for (kind, *name), raw in changes.items():
+        key = (name[0], name[1])
+        if kind in steps:
+            steps[kind](key, raw)
+        elif kind in entries:
+            entries[kind](key, _ours(raw, revision))
+        elif kind == "Secret":
+            _credential(key, raw, credentials, problems)
+    if configuration.modes is not mesh.configuration.modes:
+        fold.modes_changed()
+    registry = fold.result()
+    for ref, found in fold.problems.items():
+        present = ref in problems.result() or found or (ref.namespace, ref.name) in objects.get(ref.kind, {})
+        problems.put(ref, found if present else None)
+    for (kind, *name), raw in changes.items():
+        if raw is None:
+            problems.put(Ref(kind, name[0], name[1]), None)
+    snapshot = _snapshot(mesh.snapshot, registry, configuration, credentials.result())
+    return Mesh(mesh.options, objects, registry, configuration, snapshot, problems.result())
+
+
+def _credential(
+    key: Key,
+    raw: Raw | None,
+    credentials: Draft[Key, Credential],
+    problems: Draft[Ref, tuple[Problem, ...]],
+) -> None:
+    ref = Ref("Secret", *key)
+    report = Report(ref)
+    held = core(raw, kubernetes.Secret) if raw is not None else None
+    credentials.put(key, credential(held, report) if held is not None else None)
+    problems.put(ref, tuple(report.found) or None)
+
+
+def _snapshot(
+    before: Snapshot, registry: Registry, configuration: Configuration, credentials: Mapping[Key, Credential]
+) -> Snapshot:
+    """The next snapshot; the one before if nothing in it is another."""
+    after = Snapshot(
+        config=before.config,
+        services=registry.services,
+        endpoints=registry.endpoints,
+        backends=registry.backends,
+        virtual_services=configuration.virtual_services,
+        destination_rules=configuration.destination_rules,
+        namespace_modes=configuration.modes.namespaces,
+        credentials=credentials,
+    )
+    same = all(getattr(after, name) is getattr(before, name) for name in Snapshot.__struct_fields__)
+    return before if same else after

@@ -1,0 +1,80 @@
+"""Who connects, and what translation may know of it."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from linnet.model.gateway import Gateway
+from linnet.model.policy import AuthorizationPolicy, PeerMode
+from linnet.model.service import Labels, Protocol
+
+
+class ProxyKind(StrEnum):
+    """Istio's node types; a gateway is a router."""
+
+    SIDECAR = "sidecar"
+    ROUTER = "router"
+
+
+class ProxyClaim(Struct, frozen=True, cache_hash=True):
+    """What a connected proxy says of itself, after authentication has confirmed namespace and account.
+
+    `labels` are those of the node metadata: a pod that is known by the API server has the API server's.
+    """
+
+    kind: ProxyKind
+    pod: str
+    namespace: str
+    service_account: str = ""
+    ip: str = ""
+    labels: Labels = frozenset()
+    envoy: tuple[int, int] = (1, 40)  # major, minor
+    domain: str = ""  # DNS domain of the node identifier
+
+
+class Outbound(Struct, frozen=True, cache_hash=True):
+    """What the proxies of a namespace see of the mesh. `labels` are only those that some rule asks for."""
+
+    kind: ProxyKind
+    namespace: str
+    labels: Labels = frozenset()
+
+
+class InboundPort(Struct, frozen=True, cache_hash=True):
+    """A port that a workload is called on, and the service it belongs to. `mode` is the mTLS mode there."""
+
+    target: int
+    protocol: Protocol
+    service_port: int
+    hostname: str
+    name: str
+    namespace: str
+    mode: PeerMode
+
+
+class Inbound(Struct, frozen=True, cache_hash=True):
+    """What is particular to a workload: shared by its replicas, and by whoever looks the same.
+
+    `modes` are ports that have a mode of their own but belong to no service.
+    """
+
+    ports: tuple[InboundPort, ...]
+    mode: PeerMode
+    modes: tuple[tuple[int, PeerMode], ...] = ()
+    policies: tuple[AuthorizationPolicy, ...] = ()
+
+
+class Router(Struct, frozen=True, cache_hash=True):
+    """What a gateway proxy listens for. `targets`: port of its Service -> port of its pod."""
+
+    gateways: tuple[Gateway, ...]
+    targets: tuple[tuple[int, int], ...] = ()
+    policies: tuple[AuthorizationPolicy, ...] = ()
+
+
+class ProxyView(Struct, frozen=True, cache_hash=True):
+    """Everything translation may know about a proxy; equal views receive the same offer."""
+
+    outbound: Outbound
+    inbound: Inbound | None = None
+    router: Router | None = None

@@ -1,0 +1,43 @@
+"""ServiceEntry and WorkloadEntry: services and workloads that Kubernetes does not know.
+
+Source: Istio's CustomResourceDefinitions, version v1; every field that they know is here.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from linnet.objects.parts import Part, UInt32
+
+
+class WorkloadEntrySpec(Part, frozen=True):
+    address: Annotated[str, Meta(max_length=256)] | None = None
+    labels: dict[str, str] | None = None
+    locality: Annotated[str, Meta(max_length=2048)] | None = None
+    network: Annotated[str, Meta(max_length=2048)] | None = None
+    ports: dict[str, UInt32] | None = None
+    service_account: Annotated[str, Meta(max_length=253)] | None = None
+    weight: UInt32 | None = None
+
+
+class EntryPort(Part, frozen=True):
+    name: Annotated[str, Meta(max_length=256)]
+    number: UInt32
+    protocol: Annotated[str, Meta(max_length=256)] | None = None
+    target_port: UInt32 | None = None
+
+
+class EntrySelector(Part, frozen=True):
+    labels: dict[str, Annotated[str, Meta(max_length=63)]] | None = None
+
+
+class ServiceEntrySpec(Part, frozen=True):
+    hosts: tuple[str, ...]
+    addresses: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
+    endpoints: tuple[WorkloadEntrySpec, ...] = ()
+    export_to: tuple[str, ...] = ()
+    location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] | None = None
+    ports: tuple[EntryPort, ...] = ()
+    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"] | None = None
+    subject_alt_names: tuple[str, ...] = ()
+    workload_selector: EntrySelector | None = None
