@@ -177,6 +177,7 @@ async def test_no_request_fails_while_all_replicas_are_replaced(start, control_p
         duration=0.0,
         timeout=10.0,
         port=0,
+        wait=0.0,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

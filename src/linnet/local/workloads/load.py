@@ -27,6 +27,7 @@ from linnet.local.workloads.http1 import (
 )
 from linnet.local.workloads.record import Record, describe
 
+_PATIENCE = 0.2  # seconds between attempts before the first answer
 _STATED_EVERY = 10.0  # seconds between lines about progress
 
 
@@ -111,6 +112,9 @@ async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[s
     if server:
         port = server.sockets[0].getsockname()[1]
         say(f"load: {options.name}: report at http://0.0.0.0:{port}/report")
+    if options.wait:
+        await _first_answers(targets, options, stop, say)
+        record.started = datetime.now(UTC)
     loads = [
         Load(target, record, connections=options.connections, timeout=options.timeout, say=say)
         for target in targets
@@ -130,6 +134,30 @@ async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[s
     if server:
         server.close()
     return record
+
+
+async def _first_answers(
+    targets: Sequence[Target], options: argparse.Namespace, stop: asyncio.Event, say: Callable[[str], None]
+) -> None:
+    """Return when every target has answered well, or after `--wait` seconds; none of it is counted."""
+    say(f"load: {options.name}: waits for the first answers")
+    loop = asyncio.get_running_loop()
+    end = loop.time() + options.wait
+    for target in targets:
+        connection = Connection(target)
+        while loop.time() < end and not stop.is_set():
+            try:
+                answer = await connection.request(headers={}, timeout=options.timeout, keep=False)
+            except Failed as error:
+                said = f"{error.kind}: {error.detail}"
+            else:
+                if answer.status < 400:
+                    break
+                said = f"status {answer.status}"
+            await _stopped(stop, _PATIENCE)
+        else:
+            if not stop.is_set():
+                say(f"load: {options.name}: {target.url} did not answer in {options.wait:g} s: {said}")
 
 
 async def _state(record: Record, stop: asyncio.Event, say: Callable[[str], None]) -> None:
@@ -191,6 +219,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="requests a second, each on a connection of its own",
     )
     parser.add_argument("--duration", type=float, default=0.0, help="seconds; 0: until SIGTERM")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        help="seconds to wait for the first good answer; then the count begins",
+    )
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request (10)")
     parser.add_argument("--report", default="", help="file for the JSON report at the end")
     parser.add_argument("--port", type=int, default=0, help="port of the live report; 0: none")
