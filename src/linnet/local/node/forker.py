@@ -8,6 +8,9 @@ import gc
 import os
 import signal
 import socket
+import stat
+import sys
+import traceback
 from typing import NamedTuple, NoReturn
 
 from linnet.local.node import init, messages
@@ -43,8 +46,10 @@ def _serve(node: socket.socket, layout: Layout) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for the exit codes of inits
+    _close_inherited(node.fileno())
     gc.collect()
     gc.freeze()  # the pages of old objects stay shared
+    gc.disable()  # inits do little, and make no cycles
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         data, descriptors = messages.receive(node, 2)
@@ -62,6 +67,16 @@ def _serve(node: socket.socket, layout: Layout) -> NoReturn:
             os.close(descriptor)
 
 
+def _close_inherited(control: int) -> None:
+    """Close what the node process has open, but not locks: who holds them lives."""
+    for name in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{name}"
+        if int(name) <= 2 or int(name) == control or not os.path.exists(path):
+            continue
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            os.close(int(name))
+
+
 def _fork_init(
     node: socket.socket, own: int, birth: Birth, descriptors: list[int], layout: Layout
 ) -> tuple[int, int]:
@@ -70,10 +85,21 @@ def _fork_init(
     try:
         pid = os.fork()
         if pid == 0:
-            node.close()
-            os.close(own)
-            linux.die_with_parent(signal.SIGKILL)
-            init.run(socket.socket(fileno=descriptors[0]), descriptors[1], birth, layout)
+            _be_init(node, own, birth, descriptors, layout)
     finally:
         linux.setns(own, linux.CLONE_NEWPID)
     return pid, os.pidfd_open(pid)
+
+
+def _be_init(node: socket.socket, own: int, birth: Birth, descriptors: list[int], layout: Layout) -> NoReturn:
+    try:
+        node.close()
+        os.close(own)
+        linux.die_with_parent(signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        init.run(socket.socket(fileno=descriptors[0]), descriptors[1], birth, layout)
+    finally:
+        if problem := sys.exception():
+            traceback.print_exception(problem)
+            sys.stderr.flush()
+        os._exit(1)
