@@ -81,12 +81,14 @@ class Pki:
         return loaded
 
     def _good(self, subject: Subject) -> bool:
-        """Whether the certificate exists, lasts for another month and serves the same names."""
+        """Whether the certificate exists, lasts for another month and names the same."""
         path = self.path(f"{subject.stem}.crt")
         if not path.exists():
             return False
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         if certificate.not_valid_after_utc < datetime.now(UTC) + timedelta(days=30):
+            return False
+        if certificate.subject != _name(subject.name, subject.groups):
             return False
         if not subject.hosts:
             return True

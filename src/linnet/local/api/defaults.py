@@ -176,7 +176,6 @@ def _namespace(obj: Json) -> None:
         if labels is None:
             labels = obj["metadata"]["labels"] = {}
         fill(labels, **{"kubernetes.io/metadata.name": name})
-    fill(_spec(obj), finalizers=["kubernetes"])
     fill(obj, status={})
     fill(obj["status"], phase="Active")
 

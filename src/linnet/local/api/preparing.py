@@ -3,7 +3,6 @@
 `for_create` and `for_update` change the object that they are given.
 """
 
-import base64
 from typing import Any
 
 from linnet.local.api import crds, pods
@@ -65,7 +64,7 @@ _FIRST_STATUS: dict[str, Json] = {
     "networking.k8s.io/ingresses": {"loadBalancer": {}},
 }
 # Fields of their status belong to the object itself.
-_WRITES_STATUS = frozenset({"nodes", "apiextensions.k8s.io/customresourcedefinitions"})
+WRITES_STATUS = frozenset({"nodes", "apiextensions.k8s.io/customresourcedefinitions"})
 
 
 def has_generation(resource: Resource) -> bool:
@@ -80,7 +79,7 @@ def for_create(resource: Resource, obj: Json, user: User, now: str) -> None:
     metadata.pop("generation", None)
     if has_generation(resource):
         metadata["generation"] = 1
-    if resource.sub("status") and resource.name not in _WRITES_STATUS:
+    if resource.sub("status") and resource.name not in WRITES_STATUS:
         obj.pop("status", None)
         if resource.custom is None:
             obj["status"] = dict(_FIRST_STATUS.get(resource.name, {}))
@@ -89,8 +88,6 @@ def for_create(resource: Resource, obj: Json, user: User, now: str) -> None:
             _namespace(obj)
         case "pods":
             obj["status"] = {"phase": "Pending", "qosClass": pods.quality(obj["spec"])}
-        case "secrets":
-            _secret(obj)
         case "batch/jobs":
             _job(obj)
         case "certificates.k8s.io/certificatesigningrequests":
@@ -101,8 +98,6 @@ def for_create(resource: Resource, obj: Json, user: User, now: str) -> None:
 
 def for_update(resource: Resource, new: Json, old: Json, subresource: str, now: str) -> None:
     """A changed object: its generation follows its spec; the rest as its kind demands."""
-    if resource.name == "secrets":
-        _secret(new)
     if resource.name == "apiextensions.k8s.io/customresourcedefinitions" and not subresource:
         _crd(new, old, now)
     generation = old["metadata"].get("generation")
@@ -122,14 +117,6 @@ def _namespace(obj: Json) -> None:
     name = obj["metadata"]["name"]
     labels = obj["metadata"].get("labels") or {}
     obj["metadata"]["labels"] = {**labels, "kubernetes.io/metadata.name": name}
-
-
-def _secret(obj: Json) -> None:
-    """`stringData` is for writing only."""
-    plain = obj.pop("stringData", None)
-    if plain:
-        encoded = {key: base64.b64encode(str(text).encode()).decode() for key, text in plain.items()}
-        obj["data"] = {**(obj.get("data") or {}), **encoded}
 
 
 def _crd(obj: Json, old: Json | None, now: str) -> None:

@@ -112,6 +112,8 @@ class Writer:
             raise refusals.invalid(resource, "", [cause])
         self._check_namespace(resource, namespace, metadata)
         obj = self._defaulted(resource, obj)
+        if resource.sub("status") and resource.name not in preparing.WRITES_STATUS:
+            obj.pop("status", None)
         if not managed_by_apply:
             obj = self._managed(resource, None, obj, options, "")
         if resource.name == "pods":
