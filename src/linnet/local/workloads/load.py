@@ -142,7 +142,7 @@ async def _first_answers(
     """Return when every target has answered well, or after `--wait` seconds; none of it is counted."""
     say(f"load: {options.name}: waits for the first answers")
     loop = asyncio.get_running_loop()
-    end = loop.time() + options.wait
+    end, said = loop.time() + options.wait, "no time was left to ask"
     for target in targets:
         connection = Connection(target)
         while loop.time() < end and not stop.is_set():
