@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from linnet.control_plane.settings import Address
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Routes = Mapping[str, Handler]
 """Path -> handler; a path that ends with `/` also stands for everything below it."""
@@ -31,7 +33,7 @@ def clean(path: str) -> str:
 
 @asynccontextmanager
 async def serving(
-    routes: Routes, host: str, port: int, *, tls: ssl.SSLContext | None = None, grace: float = 1.0
+    routes: Routes, address: Address, *, tls: ssl.SSLContext | None = None, grace: float = 1.0
 ) -> AsyncIterator[int]:
     """Serve the table; gives the port. `grace`: seconds that requests under way get at the end."""
 
@@ -44,7 +46,14 @@ async def serving(
     runner = web.ServerRunner(web.Server(handle, access_log=None))
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls, shutdown_timeout=grace, reuse_address=True)
+        site = web.TCPSite(
+            runner,
+            address.host or None,
+            address.port,
+            ssl_context=tls,
+            shutdown_timeout=grace,
+            reuse_address=True,
+        )
         await site.start()
         yield int(runner.addresses[0][1])
     finally:

@@ -141,14 +141,12 @@ class Proxies:
 
     # -- a push -------------------------------------------------------------
 
-    def push(self, changed_at: float, *, views_moved: bool = True) -> int:
+    def push(self, changed_at: float) -> int:
         """Offer what the mesh is now; gives how many proxies there is something to be told.
 
-        One translation per distinct view. Per proxy: a look at its view, unless `views_moved` says that no
-        view can have changed, and a wake-up if its line moved.
+        One translation per distinct view. Per proxy: a look at its view, and a wake-up if its line moved.
         """
-        if views_moved:
-            self._seat_again()
+        self._seat_again()
         offers = {view: self.source.offer(view) for view in {view for view, _ in self.lines}}
         for (view, proven), line in self.lines.items():
             offer, changes = offers[view]

@@ -1,45 +1,45 @@
 """Wait until changes pause."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Changes:
-    """What changed since somebody last took it: kinds by urgency, and when the first change came."""
+    """That something changed, since when, and whether it can wait for more."""
 
-    clock: "asyncio.AbstractEventLoop"
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    calm: bool = True
-    """Only endpoints changed so far; a push need not wait for others."""
-    first: float | None = None
-    last: float = 0.0
+    clock: Callable[[], float]
+    """Loop time in seconds."""
+    _event: asyncio.Event = field(default_factory=asyncio.Event)
+    _urgent: bool = True
+    _first: float | None = None
+    _last: float = 0.0
 
     def note(self, *, urgent: bool) -> None:
-        """Something changed; `urgent` changes (endpoints) are worth a push of their own."""
-        self.last = self.clock.time()
-        if self.first is None:
-            self.first = self.last
-        self.calm = self.calm and urgent
-        self.event.set()
-
-    def take(self) -> float:
-        """Start over; when the first of the changes came."""
-        first = self.first if self.first is not None else self.clock.time()
-        self.event.clear()
-        self.calm, self.first = True, None
-        return first
+        """Something changed; `urgent` changes (endpoints) need not wait for others."""
+        self._last = self.clock()
+        if self._first is None:
+            self._first = self._last
+        self._urgent = self._urgent and urgent
+        self._event.set()
 
     async def settle(self, *, quiet: float, urgent_quiet: float, limit: float) -> float:
         """Return once there were changes and then none for `quiet` seconds, at the latest after `limit`.
 
-        If only endpoints changed, `urgent_quiet` is enough. Gives the time of the first change (loop time).
+        If all of them are urgent, `urgent_quiet` is enough. Gives the time of the first one.
         """
-        await self.event.wait()
-        assert self.first is not None
+        await self._event.wait()
         while True:
-            pause = urgent_quiet if self.calm else quiet
-            due = min(self.last + pause, self.first + limit)
-            if self.clock.time() >= due:
-                return self.take()
-            await asyncio.sleep(due - self.clock.time())
+            assert self._first is not None
+            pause = urgent_quiet if self._urgent else quiet
+            left = min(self._last + pause, self._first + limit) - self.clock()
+            if left <= 0:
+                return self._take()
+            await asyncio.sleep(left)
+
+    def _take(self) -> float:
+        assert self._first is not None
+        first, self._first, self._urgent = self._first, None, True
+        self._event.clear()
+        return first

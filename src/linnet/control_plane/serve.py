@@ -1,0 +1,101 @@
+"""istiod: one task group of mirrors, pushes, the CA and the servers. Read top to bottom: the program."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from linnet.ca import roots
+from linnet.ca.rotate import keep_current
+from linnet.control_plane import status
+from linnet.control_plane.callers import Callers
+from linnet.control_plane.certificates import authority_of, renew_in_time, renew_serving
+from linnet.control_plane.gauges import add_gauges
+from linnet.control_plane.istiod import Istiod
+from linnet.control_plane.plane import Plane
+from linnet.control_plane.ports import open_ports
+from linnet.control_plane.proxies import Proxies
+from linnet.control_plane.pushing import ask_back, follow_injector, let_go, push
+from linnet.control_plane.settle import Changes
+from linnet.control_plane.watching import Watching
+from linnet.control_plane.webhooks import Injection
+from linnet.ingest import mesh
+from linnet.inject.bundle import Bundles
+from linnet.kube import lease
+from linnet.model.snapshot import MeshConfig
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(istiod: Istiod) -> None:
+    """Run until `istiod.stopping` is set; the failure of one part stops all parts."""
+    settings, client, metrics = istiod.settings, istiod.client, istiod.metrics
+    changes = Changes(asyncio.get_running_loop().time)
+    usual = MeshConfig(domain=settings.domain, root_namespace=settings.namespace)
+    plane = Plane(
+        mesh.empty(mesh.Options(settings.namespace, settings.mesh_config, settings.revision, usual)),
+        metrics,
+    )
+    watching = Watching(client, settings, mesh.KINDS, metrics, changes)
+    callers = Callers(client, settings.plaintext, lambda: plane.mesh.snapshot.config)
+    proxies = Proxies(
+        plane, callers.of_stream, metrics, lambda: istiod.synced and not istiod.stopping.is_set()
+    )
+    injection = Injection(settings.revision, settings.namespace)
+    writer = status.StatusWriter(client, plane.known, lambda: datetime.now(UTC))
+
+    lead = partial(_lead, istiod)
+
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(watching.run(), name="watch")]
+        await watching.wait_synced()
+        plane.advance(watching.take())
+        injection.update(watching.injector_config(), plane.mesh_text())
+        istiod.synced = True
+        authority = await authority_of(istiod, plane.mesh.snapshot.config.trust_domain)
+        bundles = Bundles(
+            client, settings.revision, settings.namespace, lambda: authority.roots.encode(), log
+        )
+        distributor = roots.Distributor(client, lambda: authority.roots)
+        certificate = renew_serving(istiod, authority)
+
+        def signer_changed() -> None:
+            renew_serving(istiod, authority)
+            bundles.changed.set()
+            distributor.wake()
+
+        add_gauges(istiod, proxies)
+
+        async with AsyncExitStack() as servers:
+            await open_ports(istiod, servers, proxies, callers, authority, plane, injection)
+            background += (
+                tasks.create_task(push(settings, plane, watching, proxies, writer), name="push"),
+                tasks.create_task(follow_injector(watching, injection, plane), name="injection"),
+                tasks.create_task(
+                    keep_current(authority, client, settings.namespace, signer_changed), name="ca"
+                ),
+                tasks.create_task(renew_in_time(istiod, authority, certificate), name="serving"),
+                tasks.create_task(bundles.run(), name="bundles"),
+                tasks.create_task(lead(roots.LEASE, distributor.run), name="roots"),
+                tasks.create_task(lead(status.LEASE, writer.run), name="status"),
+            )
+            if settings.connection_age:
+                background.append(
+                    tasks.create_task(ask_back(proxies, settings.connection_age), name="connection-age")
+                )
+            istiod.serving_now.set()
+            log.info("ready", revision=settings.revision, seconds=round(time.time() - istiod.started, 2))
+            await istiod.stopping.wait()
+            log.info("stopping", proxies=len(proxies.seats))
+            await let_go(proxies, settings.shutdown)
+        for task in background:
+            task.cancel()
+
+
+async def _lead(istiod: Istiod, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` while we hold the lease that all revisions share."""
+    await lease.lead(istiod.client, istiod.settings.namespace, name, istiod.settings.pod, work)
