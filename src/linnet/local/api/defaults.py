@@ -20,6 +20,18 @@ Json = dict[str, Any]
 _RBAC = "rbac.authorization.k8s.io"
 _AFFINITY_SECONDS = 10800
 _DEFAULT_UTILIZATION = 80
+_NODE_INFO = (
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
+)
 
 
 def defaulted(group: str, version: str, kind: str, obj: Json) -> Json:
@@ -305,6 +317,13 @@ def _limit_range(obj: Json) -> None:
             limit["defaultRequest"] = request
 
 
+def _node(obj: Json) -> None:
+    fill(obj, spec={}, status={})
+    fill(obj["status"], daemonEndpoints={}, nodeInfo={})
+    fill(obj["status"]["daemonEndpoints"], kubeletEndpoint={"Port": 0})
+    fill(obj["status"]["nodeInfo"], **dict.fromkeys(_NODE_INFO, ""))
+
+
 def _with_status(obj: Json) -> None:
     fill(obj, status={})
 
@@ -326,6 +345,7 @@ _KINDS: dict[tuple[str, str], Callable[[Json], None]] = {
     ("", "LimitRange"): _limit_range,
     ("", "ResourceQuota"): _with_status,
     ("", "PodTemplate"): template,
+    ("", "Node"): _node,
     ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _replica_set,
     ("apps", "StatefulSet"): _stateful_set,

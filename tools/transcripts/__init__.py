@@ -1,0 +1,1 @@
+"""Replays recorded kubectl sessions against a cluster and compares what it prints."""
