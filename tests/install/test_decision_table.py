@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from linnet.inject.selectors import matches
+from linnet.objects.selectors import matches
+from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
 from linnet.install.webhooks import default_tag, injector
 
@@ -97,3 +98,17 @@ def test_deactivated_injector_never_matches(plane: Callable[..., Plane]) -> None
     assert len(hook["webhooks"]) == 4
     for namespace, pod, _ in ROWS:
         assert calls([hook], namespace, pod) == []
+
+
+def test_overlaps_are_found_before_anything_is_applied(plane: Callable[..., Plane]) -> None:
+    """A foreign injector for the same labels is a conflict; ours beside each other are none."""
+    old, new = plane("1-0-0"), plane("canary")
+    assert overlaps([injector(old), default_tag(old)], [injector(new)]) == []
+    foreign = injector(new)
+    foreign["metadata"] = {"name": "somebody-elses"}
+    foreign["webhooks"] = [
+        {**entry, "clientConfig": {"service": {"name": "other", "namespace": "x"}}}
+        for entry in foreign["webhooks"]
+    ]
+    found = overlaps([foreign], [injector(new)])
+    assert "is injected by istio-sidecar-injector-canary and somebody-elses" in found[0]

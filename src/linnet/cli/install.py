@@ -37,7 +37,7 @@ Examples:
     default="now",
     help="Move gateways to this revision now (default) or not.",
 )
-@click.option("--force", is_flag=True, hidden=True, help="Accepted, of no effect.")
+@click.option("--force", is_flag=True, help="Install although injection webhooks would overlap.")
 @click.option("--verify", is_flag=True, hidden=True, help="Accepted: installation is always verified.")
 def install(
     filenames: tuple[str, ...],
@@ -48,7 +48,7 @@ def install(
     dry_run: bool,
     seconds: float,
     gateways: str,
-    force: bool,  # noqa: ARG001
+    force: bool,
     verify: bool,  # noqa: ARG001
 ) -> None:
     """Install a control plane, or a further revision beside it.
@@ -62,10 +62,14 @@ def install(
         if not confirm(f"{asked} Proceed? (y/N)"):
             print("Cancelled.")
             raise SystemExit(FAILED)
-    options.run(_preview(plane) if dry_run else _install(plane, seconds=seconds, gateways=gateways == "now"))
+    options.run(
+        _preview(plane)
+        if dry_run
+        else _install(plane, seconds=seconds, gateways=gateways == "now", force=force)
+    )
 
 
-async def _install(plane: "Plane", *, seconds: float, gateways: bool) -> None:
+async def _install(plane: "Plane", *, seconds: float, gateways: bool, force: bool) -> None:
     from linnet.install.apply import ApplyError
     from linnet.install.install import install_plane
     from linnet.install.marks import MANAGER
@@ -75,7 +79,9 @@ async def _install(plane: "Plane", *, seconds: float, gateways: bool) -> None:
     report = Progress()
     async with options.client(manager=MANAGER) as client:
         try:
-            done = await install_plane(client, plane, definitions(), seconds=seconds, report=report)
+            done = await install_plane(
+                client, plane, definitions(), seconds=seconds, report=report, force=force
+            )
             if gateways:
                 await hand_over(client, plane, plane.gateways, seconds=seconds, report=report)
         except ApplyError as error:

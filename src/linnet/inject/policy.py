@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.inject.configuration import Configuration
-from linnet.inject.selectors import is_empty, matches
+from linnet.objects.selectors import is_empty, matches
 
 INJECT = "sidecar.istio.io/inject"
 UNTOUCHED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})

@@ -63,6 +63,22 @@ async def make_default(client: Client, plane: Plane) -> None:
         await apply_object(client, injector(plane, active=False))
 
 
+async def remove_legacy_validator(client: Client, plane: Plane) -> bool:
+    """Delete a validator of Istio before 1.11 whose Service is gone, which refuses everything; whether it did."""
+    name = f"istiod-{plane.namespace}"
+    try:
+        live = await client.get(VALIDATING_WEBHOOK, name)
+    except NotFound:
+        return False
+    services = {
+        (entry.get("clientConfig") or {}).get("service", {}).get("name") for entry in live["webhooks"]
+    }
+    if any([await _served(client, plane.namespace, service) for service in services if service]):
+        return False
+    await client.delete(VALIDATING_WEBHOOK, name, uid=live["metadata"]["uid"])
+    return True
+
+
 def bundles_of(injectors: Sequence[Object]) -> dict[str, str]:
     """CA bundles (base64) by Service name, as injection webhooks hold them (pure)."""
     found = {}

@@ -9,15 +9,18 @@ from msgspec import Struct
 
 from linnet.install import pilot
 from linnet.install.apply import ApplyError, Change, apply_component, apply_object
-from linnet.install.default import Default, current_default, make_default
+from linnet.install.default import Default, current_default, make_default, remove_legacy_validator
 from linnet.install.marks import Object
+from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
 from linnet.install.progress import Report
 from linnet.install.ready import NotReady
 from linnet.install.render import Component, base, default_objects, gateway_components, namespace
+from linnet.install.selftest import prove
+from linnet.install.webhooks import default_tag, injector
 from linnet.kube.client import Client
 from linnet.kube.errors import AlreadyExists
-from linnet.kube.kinds import NAMESPACE
+from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE
 
 
 class Installed(Struct, frozen=True):
@@ -30,9 +33,15 @@ class Installed(Struct, frozen=True):
 
 
 async def install_plane(
-    client: Client, plane: Plane, crds: Sequence[Object], *, seconds: float, report: Report
+    client: Client,
+    plane: Plane,
+    crds: Sequence[Object],
+    *,
+    seconds: float,
+    report: Report,
+    force: bool = False,
 ) -> Installed:
-    """Install everything but the gateways.
+    """Install everything but the gateways. `force`: although two injectors would serve one pod.
 
     Raises:
         ApplyError: a component failed. What was applied stays; the same call completes it.
@@ -41,6 +50,8 @@ async def install_plane(
     held = await current_default(client, plane.namespace)
     first = held is None or held.dangling
     changes: list[Change] = []
+    if not force:
+        await _refuse_overlaps(client, plane, first=first)
     if plane.enabled("base"):
         changes += await apply_component(
             client, Component("Base", tuple(base(plane, crds))), seconds=seconds, report=report
@@ -52,6 +63,17 @@ async def install_plane(
     return await _prove(client, plane, held, changes, seconds=seconds, report=report)
 
 
+async def _refuse_overlaps(client: Client, plane: Plane, *, first: bool) -> None:
+    if not plane.enabled("pilot"):
+        return
+    live = (await client.list(MUTATING_WEBHOOK)).items
+    wanted = [injector(plane, active=bool(plane.revision))]
+    wanted += [default_tag(plane)] if first else []
+    if found := overlaps(live, wanted):
+        told = "; ".join(found)
+        raise ApplyError(f"creating default tag would conflict: {told} (--force installs nevertheless)")
+
+
 async def _prove(
     client: Client,
     plane: Plane,
@@ -61,8 +83,6 @@ async def _prove(
     seconds: float,
     report: Report,
 ) -> Installed:
-    from linnet.install.selftest import prove
-
     mine = held is None or held.dangling or held.revision == plane.revision_name
     try:
         notes = await prove(
@@ -72,6 +92,8 @@ async def _prove(
         raise ApplyError(str(error)) from error
     if mine:
         await make_default(client, plane)
+        if await remove_legacy_validator(client, plane):
+            notes.append(f"removed the validator istiod-{plane.namespace}: its Service is gone")
     became = held is None or held.dangling
     default = plane.revision_name if mine or held is None else held.revision
     return Installed(tuple(changes), became, default, tuple(notes))

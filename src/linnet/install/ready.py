@@ -121,7 +121,30 @@ async def _explained(client: Client, name: str, reason: str) -> str:
     if not own:
         return f"{reason}; it has no pods"
     newest = max(own, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
-    return f"{reason}; pod {newest['metadata']['name']}: {pod_reason(newest)}"
+    words = await _last_words(client, newest)
+    return f"{reason}; pod {newest['metadata']['name']}: {pod_reason(newest)}" + (
+        f" ({words})" if words else ""
+    )
+
+
+async def _last_words(client: Client, pod: Mapping[str, Any]) -> str:
+    """The last line of a container that restarts; empty: none does, or its log cannot be read."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    failing = next((c["name"] for c in statuses if c.get("restartCount") and not c.get("ready")), "")
+    if not failing:
+        return ""
+    meta = pod["metadata"]
+    path = POD.path(meta["namespace"], meta["name"], "log")
+    try:
+        lines = (
+            (await client.raw("GET", path, params={"container": failing, "tailLines": "1"}))
+            .decode()
+            .split("\n")
+        )
+    except OSError:
+        return ""
+    line = log.decode(errors="replace").strip().split("\n")[-1]
+    return f"its last line: {line}" if line else ""
 
 
 def pod_reason(pod: Mapping[str, Any]) -> str:
