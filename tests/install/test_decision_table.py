@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from linnet.objects.selectors import matches
 from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
 from linnet.install.webhooks import default_tag, injector
+from linnet.objects.selectors import matches
 
 pytestmark = pytest.mark.unit
 

@@ -64,7 +64,7 @@ async def make_default(client: Client, plane: Plane) -> None:
 
 
 async def remove_legacy_validator(client: Client, plane: Plane) -> bool:
-    """Delete a validator of Istio before 1.11 whose Service is gone, which refuses everything; whether it did."""
+    """Delete a validator of Istio before 1.11 whose Service is gone; whether it did."""
     name = f"istiod-{plane.namespace}"
     try:
         live = await client.get(VALIDATING_WEBHOOK, name)

@@ -136,11 +136,7 @@ async def _last_words(client: Client, pod: Mapping[str, Any]) -> str:
     meta = pod["metadata"]
     path = POD.path(meta["namespace"], meta["name"], "log")
     try:
-        lines = (
-            (await client.raw("GET", path, params={"container": failing, "tailLines": "1"}))
-            .decode()
-            .split("\n")
-        )
+        log = await client.raw("GET", path, params={"container": failing, "tailLines": "1"})
     except OSError:
         return ""
     line = log.decode(errors="replace").strip().split("\n")[-1]
