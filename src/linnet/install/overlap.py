@@ -57,15 +57,18 @@ def _labels(*pairs: tuple[str, str | None]) -> dict[str, str]:
 def _serving(hooks: Sequence[Object], namespace: dict[str, str], pod: dict[str, str]) -> dict[str, str]:
     """Webhook object -> what it calls, for those that match."""
     return {
-        obj["metadata"]["name"]: str(
-            (entry.get("clientConfig") or {}).get("service") or entry["clientConfig"]
-        )
+        obj["metadata"]["name"]: _called(entry["clientConfig"])
         for obj in hooks
         for entry in obj.get("webhooks") or ()
         if entry["name"].endswith(SUFFIX)
         and matches(entry.get("namespaceSelector") or {}, namespace)
         and matches(entry.get("objectSelector") or {}, pod)
     }
+
+
+def _called(client: Object) -> str:
+    service = client.get("service") or {}
+    return f"{service['namespace']}/{service['name']}" if service else str(client.get("url"))
 
 
 def _called(client: Object) -> str:
