@@ -54,6 +54,10 @@ def definitions(package: Path) -> dict[str, Any]:
     loaded = json.loads((package / _DEFINITIONS).read_text())
     found = loaded["$defs"]
     result = {name: as_openapi(found[name]) for name in sorted(found)}
+    for schema in result.values():
+        # The source pins both to one value; Kubernetes' own document does not.
+        for pinned in ("apiVersion", "kind") if "x-kubernetes-group-version-kind" in schema else ():
+            schema.get("properties", {}).get(pinned, {}).pop("enum", None)
     for name, schema in _SPECIAL.items():
         kept = {"description": result[name]["description"]} if "description" in result[name] else {}
         result[name] = {**kept, **schema}

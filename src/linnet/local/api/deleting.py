@@ -164,7 +164,8 @@ def _marked(resource: Resource, live: Json, deletion: Deletion) -> Json | None:
     already = metadata.get("deletionTimestamp")
     if not already or grace < metadata.get("deletionGracePeriodSeconds", 0):
         changed["deletionTimestamp"] = timestamp(datetime.now(UTC) + timedelta(seconds=grace))
-        changed["deletionGracePeriodSeconds"] = grace
+        if not held:
+            changed["deletionGracePeriodSeconds"] = grace
         if not already and preparing.has_generation(resource):
             changed["generation"] = metadata.get("generation", 0) + 1
     marked = {**live, "metadata": changed}

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -27,6 +27,7 @@ Json = dict[str, Any]
 _LARGEST_BODY = 3 << 20  # bytes, as Kubernetes
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 _PUBLIC = frozenset({"/version", "/healthz", "/livez", "/readyz"})
+_INDENTED = frozenset({"/", "/version"})  # as Kubernetes shows them
 _UNQUOTED = re.compile(r'["\\]')
 
 
@@ -146,19 +147,21 @@ class Front:
             return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
         if isinstance(found, str):
             return web.Response(text=found, headers=self._headers)
-        return self._reply(found, 200, [], newline=path != "/version")
+        if path in _INDENTED:
+            body = orjson.dumps(found, option=orjson.OPT_INDENT_2)
+            return web.Response(body=body, headers={"Content-Type": "application/json", **self._headers})
+        return self._reply(found, 200, [])
 
     async def _watch(self, request: web.BaseRequest, call: Call, warnings: list[str]) -> web.StreamResponse:
         lines = self.verbs.watch(call)
-        first = await anext(lines, None)  # bad parameters are refused before the answer begins
         response = web.StreamResponse(headers={"Content-Type": "application/json", **self._headers})
         for text in warnings:
             response.headers.add("Warning", _warning(text))
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
-            if first is not None:
-                await _send(response, first, lines)
+            async for line in lines:
+                await response.write(line)
             await response.write_eof()
         except ConnectionError:
             pass  # the client has gone: nobody is left to tell
@@ -172,13 +175,11 @@ class Front:
         response.headers.update(error.headers)
         return response
 
-    def _reply(
-        self, value: Any, code: int, warnings: list[str], *, yaml: bool = False, newline: bool = True
-    ) -> web.Response:
+    def _reply(self, value: Any, code: int, warnings: list[str], *, yaml: bool = False) -> web.Response:
         if yaml:
             body, content_type = negotiation.yaml_text(orjson.loads(orjson.dumps(value))), "application/yaml"
         else:
-            body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE if newline else None)
+            body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
             content_type = "application/json"
         headers = {"Content-Type": content_type, "Audit-Id": str(uuid4()), **self._headers}
         response = web.Response(body=body, status=code, headers=headers)
@@ -209,12 +210,6 @@ def _warner(resource: Resource, target: Target, warnings: list[str]) -> Callable
 def _warning(text: str) -> str:
     quoted = _UNQUOTED.sub(lambda match: "\\" + match[0], text.replace("\n", " "))
     return f'299 - "{quoted}"'
-
-
-async def _send(response: web.StreamResponse, first: bytes, lines: AsyncIterator[bytes]) -> None:
-    await response.write(first)
-    async for line in lines:
-        await response.write(line)
 
 
 def _certificate(request: web.BaseRequest) -> Mapping[str, Any] | None:

@@ -21,6 +21,7 @@ from linnet.local.api.watching import Selects
 Json = dict[str, Any]
 
 _FUTURE_WAIT = 3.0  # seconds that a list waits for a revision that is not there yet
+_UNREADABLE = "invalid continue token: continue key is not valid"
 _META = "meta.k8s.io/v1"
 _EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -45,10 +46,18 @@ class Page(Struct, frozen=True):
 def page(token: str) -> Page:
     """Read a continue token. Raises: Refused 400."""
     try:
-        read = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise refusals.bad_request(f"{_UNREADABLE}: {error}") from error
+    try:
+        read = orjson.loads(raw)
         return Page(int(read["rv"]), str(read["start"]))
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise refusals.bad_request("continue key is not valid: the token cannot be read") from error
+    except orjson.JSONDecodeError as error:
+        first = raw[:1].decode("latin-1")
+        why = f"invalid character {first!r} looking for beginning of value"
+        raise refusals.bad_request(f"{_UNREADABLE}: {why}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise refusals.bad_request(f"{_UNREADABLE}: incorrect encoding") from error
 
 
 def revision(text: str) -> int:

@@ -81,7 +81,7 @@ def selects(resource: Resource, query: Mapping[str, str]) -> Selects | None:
     )
     for requirement in fields:
         if requirement.key not in known:
-            raise _unsupported(resource, labels_text, fields_text, requirement.key)
+            raise refusals.bad_request(f"field label not supported: {requirement.key}")
 
     def chosen(obj: Json) -> bool:
         if labels and not selectors.matches(labels, obj["metadata"].get("labels") or {}):
@@ -90,15 +90,6 @@ def selects(resource: Resource, query: Mapping[str, str]) -> Selects | None:
         return selectors.matches(fields, values)
 
     return chosen
-
-
-def _unsupported(resource: Resource, labels: str, fields: str, key: str) -> refusals.Refused:
-    if resource.custom is not None:
-        return refusals.bad_request(f"field label not supported: {key}")
-    return refusals.bad_request(
-        f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match label selector '
-        f'"{labels}", field selector "{fields}": field label not supported: {key}'
-    )
 
 
 def _value(obj: Json, key: str) -> str:

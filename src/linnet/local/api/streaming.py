@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from linnet.local.api import reading, refusals, table, views
 from linnet.local.api.cluster import Cluster
@@ -17,7 +18,7 @@ from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.selecting import selects
 from linnet.local.api.store import Event, Expired
-from linnet.local.api.watching import Seen, Watch, current
+from linnet.local.api.watching import Seen, Selects, Watch, current
 
 Json = dict[str, Any]
 
@@ -98,62 +99,78 @@ def _raw_line(event: Event) -> bytes:
     return b'{"type":"' + event.change.encode() + b'","object":' + event.record.raw + b"}\n"
 
 
-async def lines(
-    cluster: Cluster,
-    resource: Resource,
-    namespace: str,
-    accept: Accepted,
-    query: Mapping[str, str],
-    ending: Ending,
-) -> AsyncGenerator[bytes, None]:
-    """The lines of a watch until its time is over, its resource is gone or the server ends.
+class Request(Struct, frozen=True):
+    """A watch whose parameters are good."""
 
-    Raises: Refused for bad parameters, before the first line.
+    resource: Resource
+    namespace: str
+    selects: Selects | None
+    since: int  # 0: from now
+    existing: bool  # the objects of now come first, as ADDED
+    initial_end: bool  # a bookmark says where they end
+    bookmarks: bool
+    seconds: float
+    encode: Lines
+
+
+def request(resource: Resource, namespace: str, accept: Accepted, query: Mapping[str, str]) -> Request:
+    """Read the parameters of a watch.
+
+    Raises: Refused.
     """
-    chosen = selects(resource, query)
     since = reading.revision(query.get("resourceVersion", ""))
     initial = _wants_initial(query)
-    encode = Lines(resource, accept, query.get("includeObject", "Metadata"))
-    from_now = initial or not since
-    start = cluster.store.revision if from_now else since
+    return Request(
+        resource=resource,
+        namespace=namespace,
+        selects=selects(resource, query),
+        since=0 if initial else since,
+        existing=initial or (not since and "sendInitialEvents" not in query),
+        initial_end=initial,
+        bookmarks=true(query.get("allowWatchBookmarks", "")),
+        seconds=_duration(query),
+        encode=Lines(resource, accept, query.get("includeObject", "Metadata")),
+    )
+
+
+async def lines(cluster: Cluster, wanted: Request, ending: Ending) -> AsyncGenerator[bytes, None]:
+    """The lines of a watch until its time is over, its resource is gone or the server ends."""
+    store, bucket = cluster.store, wanted.resource.bucket
+    start = wanted.since or store.revision
     try:
-        with Watch(cluster.store, resource.bucket, namespace, chosen, start) as watch, ending.waking(watch):
-            if from_now and not (query.get("sendInitialEvents") and not initial):
-                existing = current(cluster.store, resource.bucket, namespace, chosen)
+        with (
+            Watch(store, bucket, wanted.namespace, wanted.selects, start) as watch,
+            ending.waking(watch),
+        ):
+            if wanted.existing:
+                existing = current(store, bucket, wanted.namespace, wanted.selects)
                 for at in range(0, len(existing), _CHUNK):
-                    yield b"".join(encode.line("ADDED", obj) for _, obj in existing[at : at + _CHUNK])
-                if initial:
-                    yield encode.bookmark(start, initial_end=True)
-            async for chunk in _follow(cluster, resource, watch, encode, query, ending):
+                    yield b"".join(wanted.encode.line("ADDED", obj) for _, obj in existing[at : at + _CHUNK])
+            if wanted.initial_end:
+                yield wanted.encode.bookmark(start, initial_end=True)
+            async for chunk in _follow(cluster, wanted, watch, ending):
                 yield chunk
     except Expired as error:
-        message = f"too old resource version: {since} ({error.compacted})"
+        message = f"too old resource version: {start} ({error.compacted})"
         status = Refused(410, "Expired", message).status()
         yield orjson.dumps({"type": "ERROR", "object": status}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def _follow(
-    cluster: Cluster,
-    resource: Resource,
-    watch: Watch,
-    encode: Lines,
-    query: Mapping[str, str],
-    ending: Ending,
-) -> AsyncIterator[bytes]:
+async def _follow(cluster: Cluster, wanted: Request, watch: Watch, ending: Ending) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    end = loop.time() + _duration(query)
-    bookmarks = true(query.get("allowWatchBookmarks", ""))
+    resource = wanted.resource
+    end = loop.time() + wanted.seconds
     while not (ending.over or watch.overrun):
         left = end - loop.time()
         if left <= 0:
             return
         if not await watch.wait(min(left, _BOOKMARK)):
-            if bookmarks:
-                yield encode.bookmark(cluster.store.revision)
+            if wanted.bookmarks:
+                yield wanted.encode.bookmark(cluster.store.revision)
             continue
         seen = watch.take()
         if seen:
-            yield b"".join(encode.event(one) for one in seen)
+            yield b"".join(wanted.encode.event(one) for one in seen)
         if cluster.registry.find(resource.group, resource.version, resource.plural) != resource:
             return
 

@@ -83,11 +83,15 @@ class Verbs:
         raise refusals.not_allowed()
 
     def watch(self, call: Call) -> AsyncGenerator[bytes, None]:
-        """The lines of a watch."""
+        """The lines of a watch.
+
+        Raises: Refused for bad parameters, before the first line.
+        """
         query: Mapping[str, str] = call.query
         if call.target.name:
             query = {**query, "fieldSelector": f"metadata.name={call.target.name}"}
-        return streaming.lines(self.cluster, call.resource, _namespace(call), call.accept, query, self.ending)
+        wanted = streaming.request(call.resource, _namespace(call), call.accept, query)
+        return streaming.lines(self.cluster, wanted, self.ending)
 
     def _get(self, call: Call) -> Json:
         obj = self.reader.get(call.resource, _namespace(call), call.target.name)
@@ -157,7 +161,13 @@ class Verbs:
             changed = await self.subresources.rescale(resource, _namespace(call), target.name, edit, options)
             return 200, self._scale(call, changed)
         changed = await self.writer.change(
-            resource, _namespace(call), target.name, edit, options, subresource=target.subresource
+            resource,
+            _namespace(call),
+            target.name,
+            edit,
+            options,
+            subresource=target.subresource,
+            patched=True,
         )
         return 200, reading.shown(resource, changed, call.accept, call.query)
 

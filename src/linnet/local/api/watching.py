@@ -76,6 +76,8 @@ class Watch:
         return [seen for event in events if (seen := self._seen(event)) is not None]
 
     def _receive(self, event: Event) -> None:
+        if event.rev <= self._since:
+            return
         if self._prefix and not event.record.key.startswith(self._prefix):
             return
         if len(self._events) >= _BACKLOG:

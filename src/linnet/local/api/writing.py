@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from msgspec import Struct
 
 from linnet.local.api import (
@@ -27,7 +28,7 @@ from linnet.local.api import (
 )
 from linnet.local.api.addresses import Addresses, Refusal
 from linnet.local.api.admission import Admission, Denied, Review
-from linnet.local.api.causes import Cause, invalid, required
+from linnet.local.api.causes import Cause, invalid, required, shown
 from linnet.local.api.cluster import CRDS, Cluster, timestamp
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
@@ -101,7 +102,10 @@ class Writer:
 
         Raises: Refused.
         """
-        obj = self._decoded(resource, obj, options)
+        try:
+            obj = self._decoded(resource, obj, options)
+        except validation.WrongType as error:
+            raise _mistyped(resource, obj, error, False) from error
         metadata = self._placed(resource, namespace, obj)
         if metadata.get("resourceVersion"):
             raise refusals.bad_request("resourceVersion should not be set on objects to be created")
@@ -137,6 +141,7 @@ class Writer:
         *,
         subresource: str = "",
         shown_subresource: str | None = None,
+        patched: bool = False,
     ) -> Json:
         """Replace an object by what `edit` makes of it (it gets a copy of its own).
 
@@ -148,7 +153,10 @@ class Writer:
 
         def updated(live: Json, again: bool) -> Json:
             new = edit(copy.deepcopy(live))
-            new = self._decoded(resource, new, options, quiet=again)
+            try:
+                new = self._decoded(resource, new, options, quiet=again)
+            except validation.WrongType as error:
+                raise _mistyped(resource, new, error, patched) from error
             self._check_version(resource, name, new, live)
             new = self._carried(resource, subresource, new, live)
             new = self._defaulted(resource, new)
@@ -191,7 +199,11 @@ class Writer:
 
         def updated(live: Json, again: bool) -> Json:
             self._check_version(resource, name, config, live)
-            new = self._decoded(resource, merged(live), options, quiet=again)
+            new = merged(live)
+            try:
+                new = self._decoded(resource, new, options, quiet=again)
+            except validation.WrongType as error:
+                raise _mistyped(resource, new, error, False) from error
             new = self._carried(resource, subresource, new, live)
             return self._defaulted(resource, new)
 
@@ -312,8 +324,17 @@ class Writer:
         given = new.get("metadata") or {}
         uid = given.get("uid")
         have = live["metadata"]
+        if given.get("name", name) != name:
+            raise refusals.bad_request(
+                f"the name of the object ({given['name']}) does not match the name on the URL ({name})"
+            )
         if uid and uid != have["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have['uid']}"
+            path = "/".join(part for part in (resource.name, have.get("namespace", ""), name) if part)
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, "
+                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, "
+                f"UID in object meta: {have['uid']}"
+            )
             raise refusals.conflict(resource, name, why)
         version = given.get("resourceVersion")
         if version and version != have["resourceVersion"]:
@@ -325,12 +346,9 @@ class Writer:
     # The steps that all writes share
 
     def _decoded(self, resource: Resource, obj: Any, options: Options, *, quiet: bool = False) -> Json:
-        """The object as the resource's type reads it."""
+        """The object as the resource's type reads it. Raises: WrongType, Refused."""
         obj = _typed(resource, obj)
-        try:
-            read = validation.pruned(self._cluster.node(resource), obj)
-        except validation.WrongType as error:
-            raise refusals.bad_request(f"{_handled(resource)}: {error.message}") from error
+        read = validation.pruned(self._cluster.node(resource), obj)
         if read.unknown:
             if options.validation == "Strict":
                 listed = ", ".join(read.unknown)
@@ -430,7 +448,12 @@ class Writer:
         if changed is None or changed is obj:
             return obj
         quiet = Options(options.user, options.manager, options.warn, options.dry_run, "Ignore")
-        return self._defaulted(resource, self._decoded(resource, changed, quiet))
+        try:
+            decoded = self._decoded(resource, changed, quiet)
+        except validation.WrongType as error:
+            message = f"Internal error occurred: {error.message}"
+            raise Refused(500, "InternalError", message) from error
+        return self._defaulted(resource, decoded)
 
     def _check(self, resource: Resource, obj: Json, old: Json | None, subresource: str) -> None:
         """Raise Refused 422 with everything that is wrong."""
@@ -575,6 +598,19 @@ def _typed(resource: Resource, obj: Any) -> Json:
 
 def _handled(resource: Resource) -> str:
     return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+
+
+def _mistyped(resource: Resource, obj: Json, error: validation.WrongType, patched: bool) -> Refused:
+    """A value of a wrong type: in a body 400, as the result of a patch 422."""
+    if not patched:
+        return refusals.bad_request(f"{_handled(resource)}: {error.message}")
+    cause = {
+        "reason": "FieldValueInvalid",
+        "message": f"Invalid value: {shown(orjson.dumps(obj).decode())}: {error.message}",
+        "field": "patch",
+    }
+    message = f' "" is invalid: patch: {cause["message"]}'
+    return Refused(422, "Invalid", message, {"causes": [cause]})
 
 
 def _managed_part(metadata: Json) -> Json:
