@@ -71,10 +71,5 @@ def _called(client: Object) -> str:
     return f"{service['namespace']}/{service['name']}" if service else str(client.get("url"))
 
 
-def _called(client: Object) -> str:
-    service = client.get("service") or {}
-    return f"{service['namespace']}/{service['name']}" if service else str(client.get("url"))
-
-
 def _text(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in labels.items()) or "no labels"
