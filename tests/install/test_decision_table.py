@@ -9,7 +9,7 @@ import pytest
 from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
 from linnet.install.webhooks import default_tag, injector
-from linnet.objects.selectors import matches
+from linnet.kube.selectors import matches
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.inject.configuration import Configuration
-from linnet.objects.selectors import is_empty, matches
+from linnet.kube.selectors import matches
 
 INJECT = "sidecar.istio.io/inject"
 UNTOUCHED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
@@ -37,11 +37,16 @@ def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration)
         return Decision(asked == "true", f"{INJECT} is {asked}", warnings)
     if asked:
         warnings = (*warnings, f"{INJECT}: {asked!r} is neither true nor false and decides nothing")
-    if any(not is_empty(selector) and matches(selector, labels) for selector in configuration.never):
+    if any(_selects(selector, labels) for selector in configuration.never):
         return Decision(False, "neverInjectSelector matches", warnings)
-    if any(not is_empty(selector) and matches(selector, labels) for selector in configuration.always):
+    if any(_selects(selector, labels) for selector in configuration.always):
         return Decision(True, "alwaysInjectSelector matches", warnings)
     return Decision(configuration.policy == "enabled", f"policy is {configuration.policy}", warnings)
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a selector that selects by something matches; an empty one is ignored here."""
+    return any(selector.get(key) for key in ("matchLabels", "matchExpressions")) and matches(selector, labels)
 
 
 def _dns_warnings(spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from linnet.install.marks import REV
 from linnet.install.plane import NAME
 from linnet.install.webhooks import SUFFIX
-from linnet.objects.selectors import matches
+from linnet.kube.selectors import matches
 
 _INJECTION, _INJECT = "istio-injection", "sidecar.istio.io/inject"
 _MOST = 3  # combinations that are shown
