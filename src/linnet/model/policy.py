@@ -98,7 +98,6 @@ class ClientTls(Struct, frozen=True):
     ca: str = ""
     certificate: str = ""
     key: str = ""
-    credential: str = ""
     unverified: bool = False
 
 

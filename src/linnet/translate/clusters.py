@@ -3,6 +3,8 @@
 Source: Istio, cluster names, types and defaults.
 """
 
+from typing import Any
+
 from linnet.envoy.messages import (
     BindConfig,
     CircuitBreakers,
@@ -149,7 +151,7 @@ def _balance(cluster: Cluster, balancer: Balancer) -> None:
 def _about(service: Service, rule: DestinationRule | None, subset: str, *, own_tls: bool) -> Metadata:
     """Istio's metadata: what the cluster is of."""
     istio = Struct()
-    held: dict[str, object] = {
+    held: dict[str, Any] = {
         "services": [{"host": service.hostname, "name": service.name, "namespace": service.namespace}]
     }
     if rule is not None:
@@ -196,7 +198,6 @@ def _encrypt(
     principals: tuple[str, ...],
     *,
     http2: bool,
-    router: bool,
 ) -> None:
     if held is None:
         socket = tls.mesh_client(sni, principals)
@@ -220,19 +221,17 @@ def _encrypt(
         case TlsMode.MESH:
             cluster.transport_socket.CopyFrom(tls.mesh_client(held.sni or sni, held.names or principals))
         case TlsMode.SIMPLE | TlsMode.MUTUAL:
-            cluster.transport_socket.CopyFrom(tls.user_client(held, http2=http2, router=router))
+            cluster.transport_socket.CopyFrom(tls.user_client(held, http2=http2))
 
 
 def _discovery(
     cluster: Cluster, service: Service, port: Port, subset: Subset | None, endpoints: tuple[Endpoint, ...]
-) -> bool:
-    """Say how endpoints are found; False for a name that has none to resolve."""
+) -> None:
+    """Say how endpoints are found. A logical DNS cluster needs exactly one name."""
     match service.resolution:
         case Resolution.DNS | Resolution.DNS_ROUND_ROBIN:
             held = load_assignment(cluster.name, service, port, subset, endpoints)
-            if not held.endpoints:
-                return False
-            round_robin = service.resolution is Resolution.DNS_ROUND_ROBIN
+            round_robin = service.resolution is Resolution.DNS_ROUND_ROBIN and len(held.endpoints) > 0
             cluster.type = Cluster.LOGICAL_DNS if round_robin else Cluster.STRICT_DNS
             if round_robin:
                 _only_first(held)
@@ -244,7 +243,6 @@ def _discovery(
             cluster.type = Cluster.EDS
             cluster.eds_cluster_config.eds_config.CopyFrom(ads())
             cluster.eds_cluster_config.service_name = cluster.name
-    return True
 
 
 def _only_first(held: ClusterLoadAssignment) -> None:
@@ -263,8 +261,8 @@ def service_cluster(
     dns: tuple[Endpoint, ...],
     mode: PeerMode,
     config: MeshConfig,
-) -> Resource | None:
-    """The cluster of a service's port, or of a subset of it; None where there is nothing to resolve.
+) -> Resource:
+    """The cluster of a service's port, or of a subset of it.
 
     `dns` are the endpoints of a service that Envoy resolves itself; `mode` is the mTLS mode of its namespace.
     """
@@ -285,19 +283,18 @@ def service_cluster(
         cluster.type, cluster.lb_policy = Cluster.ORIGINAL_DST, Cluster.CLUSTER_PROVIDED
         if port.target.isdecimal() and not service.kubernetes:
             cluster.original_dst_lb_config.upstream_port_override.value = int(port.target)
-    elif _discovery(cluster, service, port, subset, dns):
+    else:
+        _discovery(cluster, service, port, subset, dns)
         usual = Balancer()
         balancer = policy.balancer or usual
         _balance(cluster, usual if balancer.kind is Balancing.PASSTHROUGH else balancer)
-    else:
-        return None
     options = _http_options(port.protocol, pool, router=router)
     if options is not None:
         cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(options))
     principals = (*backends.principals, *service.alternative_names)
     sni = names.sni(port.number, service.hostname, subset.name if subset is not None else "")
     http2 = port.protocol.is_http2 or (pool.upgrade and port.protocol is Protocol.HTTP)
-    _encrypt(cluster, held, sni, principals, http2=http2, router=router)
+    _encrypt(cluster, held, sni, principals, http2=http2)
     if policy.outlier is not None and cluster.type != Cluster.ORIGINAL_DST:
         cluster.outlier_detection.CopyFrom(_outlier(policy.outlier))
         panic = Percent(value=policy.outlier.min_health_percent)

@@ -29,8 +29,8 @@ def _rank(service: Service, namespace: str) -> tuple[bool, bool, tuple[float, st
 class Rules:
     """DestinationRules, ready to be asked for a service.
 
-    Source: Istio: rules of the proxy's namespace, then of the service's, then of the root namespace; in each the
-    most specific host; rules for one host are one, the older one's policy and the subsets of all.
+    Source: Istio: rules of the proxy's namespace, then of the service's, then of the root namespace; in each
+    the most specific host; rules for one host are one, the older one's policy and the subsets of all.
     """
 
     def __init__(self, rules: Iterable[DestinationRule], namespace: str, root: str) -> None:

@@ -1,7 +1,8 @@
 """TLS contexts: of the mesh, with identities from the agent, and of users.
 
-Source: Istio, automatic mTLS; for ALPN without Istio's own filters only names of the mesh are offered, nothing is
-negotiated, and the server finds out the codec.
+Without Istio's own filters only names of the mesh are offered by ALPN: nothing is negotiated, and the server
+finds out the codec by itself.
+Source: Istio, automatic mTLS.
 """
 
 from collections.abc import Iterable
@@ -128,37 +129,22 @@ def mesh_server(config: MeshConfig) -> TransportSocket:
     return TransportSocket(name=_TLS, typed_config=any_of(context))
 
 
-def user_client(tls: ClientTls, *, http2: bool, router: bool) -> TransportSocket:
-    """TLS that a DestinationRule asks for. Secrets by name are for gateways only, files for everybody."""
+def user_client(tls: ClientTls, *, http2: bool) -> TransportSocket:
+    """TLS that a DestinationRule asks for, with files of the proxy's container."""
     common = CommonTlsContext(
         tls_params=TlsParameters(tls_maximum_protocol_version=TlsParameters.TLSv1_3),
         alpn_protocols=["h2"] if http2 else [],
     )
     matchers = [matcher for name in tls.names for matcher in _dns_or_uri(name)]
     expected = CertificateValidationContext(match_typed_subject_alt_names=matchers)
-    if tls.credential and router:
-        if tls.mode is TlsMode.MUTUAL:
-            common.tls_certificate_sds_secret_configs.append(
-                _from_control_plane(f"kubernetes://{tls.credential}")
-            )
-        if not tls.unverified:
-            common.combined_validation_context.CopyFrom(
-                CommonTlsContext.CombinedCertificateValidationContext(
-                    default_validation_context=expected,
-                    validation_context_sds_secret_config=_from_control_plane(
-                        f"kubernetes://{tls.credential}-cacert"
-                    ),
-                )
-            )
-    else:
-        if tls.mode is TlsMode.MUTUAL and tls.certificate and tls.key:
-            common.tls_certificates.append(_files(tls.certificate, tls.key))
-        if not tls.unverified:
-            if tls.ca:
-                expected.trusted_ca.CopyFrom(DataSource(filename=tls.ca))
-            else:
-                expected.system_root_certs.SetInParent()
-            common.validation_context.CopyFrom(expected)
+    if tls.mode is TlsMode.MUTUAL and tls.certificate and tls.key:
+        common.tls_certificates.append(_files(tls.certificate, tls.key))
+    if not tls.unverified:
+        if tls.ca:
+            expected.trusted_ca.CopyFrom(DataSource(filename=tls.ca))
+        else:
+            expected.system_root_certs.SetInParent()
+        common.validation_context.CopyFrom(expected)
     context = UpstreamTlsContext(sni=tls.sni, common_tls_context=common)
     if not tls.sni:
         context.auto_host_sni = True
