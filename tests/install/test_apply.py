@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from linnet.inject.bundle import Bundles
+from linnet.install import tags
 from linnet.install.apply import Outcome, apply_object
 from linnet.install.default import current_default, drop_default, make_default
 from linnet.install.install import make_namespace
@@ -167,3 +168,22 @@ async def test_the_default_moves_and_goes(client: Client, plane: Make) -> None:
     assert len(await drop_default(client, plane("new"))) == 3
     assert await current_default(client, "istio-system") is None
     assert await drop_default(client, plane("new")) == []
+
+
+async def test_tags(client: Client, plane: Make) -> None:
+    """A tag is set, refused, moved, listed and removed."""
+    for revision in ("tag-a", "tag-b"):
+        await apply(client, plane(revision))
+    await tags.set_tag(client, "prod", "tag-a", "istio-system", overwrite=False)
+    with pytest.raises(tags.TagError, match="already exists, and --overwrite is false"):
+        await tags.set_tag(client, "prod", "tag-b", "istio-system", overwrite=False)
+    with pytest.raises(tags.TagError, match="found existing control plane revision with same name"):
+        await tags.set_tag(client, "tag-b", "tag-a", "istio-system", overwrite=False)
+    with pytest.raises(tags.TagError, match="cannot find MutatingWebhookConfiguration"):
+        await tags.set_tag(client, "prod", "nope", "istio-system", overwrite=True)
+    await tags.set_tag(client, "prod", "tag-b", "istio-system", overwrite=True)
+    assert [row.revision for row in await tags.listed(client) if row.tag == "prod"] == ["tag-b"]
+    await tags.remove_tag(client, "prod", "istio-system")
+    assert [row for row in await tags.listed(client) if row.tag == "prod"] == []
+    with pytest.raises(tags.TagError, match="there is no such tag"):
+        await tags.remove_tag(client, "prod", "istio-system")

@@ -27,10 +27,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("linnet.cli.profile:profile", "List and show the built-in profiles."),
     "proxy": ("linnet.cli.proxy:proxy", "Run Envoy as sidecar or router of this pod."),
     "istio-iptables": ("linnet.cli.proxy:istio_iptables", "Send this pod's traffic through Envoy."),
+    "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
     "discovery": ("linnet.cli.discovery:discovery", "Run istiod: watches, xDS, CA, webhooks."),
     "proxy-config": ("linnet.cli.proxy_config:proxy_config", "Show what the Envoy of a pod has."),
-    "proxy-status": ("linnet.cli.proxy_status:proxy_status", "Show which proxies are connected, and to what."),
+    "proxy-status": (
+        "linnet.cli.proxy_status:proxy_status",
+        "Show which proxies are connected, and to what.",
+    ),
     "version": ("linnet.cli.version:version", "Show versions: this command, control planes, proxies."),
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {

@@ -157,6 +157,19 @@ def default_tag(plane: Plane) -> Object:
     )
 
 
+def tag(plane: Plane, name: str) -> Object:
+    """`istio-revision-tag-TAG`: a user's alias for this revision, without owner labels: it is theirs."""
+    if name == NAME:
+        return default_tag(plane)
+    return made(
+        _API,
+        "MutatingWebhookConfiguration",
+        in_namespace(f"istio-revision-tag-{name}", plane),
+        {"app": "sidecar-injector", TAG_LABEL: name, REV: plane.revision_name, "release": "istio"},
+        webhooks=_injector_entries(plane, name, default=False),
+    )
+
+
 def with_bundles(obj: Object, bundles: Mapping[str, str], *, policies: Sequence[Object] = ()) -> Object:
     """The object with `caBundle` (base64) from `bundles` by service name, and the policies of today.
 
