@@ -12,7 +12,7 @@ from linnet.ingest.proxies import Views
 from linnet.model.problem import Problem, Ref
 from linnet.model.proxy import ProxyClaim, ProxyView
 from linnet.model.resource import Offer
-from linnet.translate.offers import Offers
+from linnet.translate.offers import Translator
 from linnet.xds.offers import Changes
 
 
@@ -22,7 +22,7 @@ class Plane:
 
     mesh: Mesh
     metrics: Metrics
-    offers: Offers = field(default_factory=Offers)
+    offers: Translator = field(default_factory=Translator)
     views: Views = field(default_factory=Views)
 
     def advance(self, changes: Mapping[Change, Any]) -> None:
