@@ -84,21 +84,23 @@ async def serving(sock: socket.socket, handler: Handler) -> AsyncIterator[None]:
     open_connections: set[asyncio.Task[None]] = set()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        open_connections.add(task)
         try:
             while await _answer(reader, writer, handler):
                 pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the caller went away or does not speak HTTP: nobody is left to tell
-        except asyncio.CancelledError:
-            pass  # the server ends; asyncio would report a cancelled connection as an error
         finally:
-            open_connections.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connection, sock=sock, limit=HEAD_LIMIT)
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not server.is_serving():  # accepted while the context ended
+            writer.close()
+            return
+        task = asyncio.get_running_loop().create_task(connection(reader, writer), name="http-connection")
+        open_connections.add(task)
+        task.add_done_callback(open_connections.discard)
+
+    server = await asyncio.start_server(accepted, sock=sock, limit=HEAD_LIMIT)
     try:
         yield
     finally:
@@ -106,7 +108,7 @@ async def serving(sock: socket.socket, handler: Handler) -> AsyncIterator[None]:
         for task in open_connections:
             task.cancel()
         if open_connections:
-            await asyncio.wait(open_connections)
+            await asyncio.wait(set(open_connections))
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> bool:
