@@ -1,5 +1,6 @@
 """Discovery documents: the aggregated form that kubectl asks for, and the plain one."""
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import orjson
 from msgspec import Struct
 
 from linnet.local.api.registry import Registry, Resource, Subresource
+from linnet.local.api.views import stored_version
 
 Json = dict[str, Any]
 
@@ -124,6 +126,8 @@ def _plain_resource(resource: Resource) -> Iterator[Json]:
         described["shortNames"] = list(resource.short_names)
     if resource.categories:
         described["categories"] = list(resource.categories)
+    if "watch" in resource.verbs:
+        described["storageVersionHash"] = _storage_hash(resource)
     yield described
     for sub in resource.subresources:
         entry: Json = {
@@ -136,3 +140,11 @@ def _plain_resource(resource: Resource) -> Iterator[Json]:
         if sub.group and sub.group != resource.group:
             entry |= {"group": sub.group, "version": sub.version}
         yield entry
+
+
+def _storage_hash(resource: Resource) -> str:
+    """Says which version the objects are stored in. Source: Kubernetes, `StorageVersionHash`."""
+    version = stored_version(resource).rpartition("/")[2]
+    group = stored_version(resource).rpartition("/")[0]
+    digest = hashlib.sha256(f"{group}/{version}/{resource.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()

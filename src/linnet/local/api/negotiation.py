@@ -14,6 +14,7 @@ Json = dict[str, Any]
 Form = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+_SHOWN = 64  # bytes of a body that cannot be read, shown in the refusal
 _OURS = ("application/json", "*/*", "application/*", "application/yaml")
 _METADATA = ("PartialObjectMetadata", "PartialObjectMetadataList")
 
@@ -62,13 +63,13 @@ def yaml_text(value: Any) -> bytes:
     return out.getvalue().encode()
 
 
-def body(raw: bytes, content_type: str, schemas: Schemas) -> Any:
-    """The value in a request's body.
+def body(raw: bytes, content_type: str, schemas: Schemas, kind: str = "") -> Any:
+    """The value in a request's body; `kind` is what it should be.
 
     Raises: Refused 400 if it cannot be read, 415 if its form is unknown.
     """
     if content_type in ("", "application/octet-stream") or content_type.endswith("json"):
-        return _json(raw)
+        return _json(raw, kind)
     if content_type.endswith("yaml"):
         return _yaml(raw)
     if content_type == PROTOBUF:
@@ -85,11 +86,15 @@ def unsupported() -> Refused:
     )
 
 
-def _json(raw: bytes) -> Any:
+def _json(raw: bytes, kind: str) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+        start = raw[:_SHOWN].hex()
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): "
+            f"couldn't get version/kind; json parse error: {error} ({start})"
+        ) from error
 
 
 def _yaml(raw: bytes) -> Any:

@@ -7,13 +7,15 @@ from typing import Any
 
 from linnet.local.api import discovery
 from linnet.local.api.discovery import Document
-from linnet.local.api.openapi import OpenApi
+from linnet.local.api.openapi import OpenApi, second_version
 from linnet.local.api.refusals import PageNotFound, Refused, no_such_path, not_allowed
 from linnet.local.api.registry import Registry
 from linnet.local.api.tokens import ISSUER, Signer
 
 Json = dict[str, Any]
 
+_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # no @ in a media type
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _AGGREGATED = re.compile(
     r"application/json;(?=[^,]*as=APIGroupDiscoveryList)(?=[^,]*g=apidiscovery\.k8s\.io)"
@@ -44,7 +46,7 @@ class Pages:
                 case "api" | "apis":
                     found = self._discovery(parts, headers.get("Accept", ""), host)
                 case "openapi":
-                    found = self._openapi(parts)
+                    found = self._openapi(parts, headers.get("Accept", ""))
         if found is None:
             raise PageNotFound
         if method not in ("GET", "HEAD"):
@@ -98,8 +100,11 @@ class Pages:
             raise no_such_path() if group else PageNotFound
         return discovery.resource_list(self.registry, group, version)
 
-    def _openapi(self, parts: list[str]) -> Document | Json | None:
+    def _openapi(self, parts: list[str], accept: str) -> Document | Json | None:
         if parts == ["openapi", "v2"]:
+            if _OPENAPI_V2 in accept:
+                body = second_version(self.version["gitVersion"])
+                return Document(body, f'"{self.version["gitVersion"]}"', _OPENAPI_V2_TYPE)
             raise Refused(
                 406,
                 "NotAcceptable",

@@ -76,18 +76,18 @@ def _covers(toleration: Json, key: str) -> bool:
     return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", "NoExecute")
 
 
-def with_priority(spec: Json, classes: dict[str, Json]) -> None:
+def with_priority(name: str, spec: Json, classes: dict[str, Json]) -> None:
     """Resolve the priority class.
 
     Raises: Refused 403 if it does not exist.
     """
-    name = spec.get("priorityClassName", "")
-    chosen = classes.get(name)
-    if not name:
+    wanted = spec.get("priorityClassName", "")
+    chosen = classes.get(wanted)
+    if not wanted:
         chosen = next((one for one in classes.values() if one.get("globalDefault")), None)
     elif chosen is None:
-        message = f"no PriorityClass with name {name} was found"
-        raise Refused(403, "Forbidden", f"pods is forbidden: {message}", {"kind": "pods"})
+        message = f'pods "{name}" is forbidden: no PriorityClass with name {wanted} was found'
+        raise Refused(403, "Forbidden", message, {"name": name, "kind": "pods"})
     if chosen is not None:
         spec["priorityClassName"] = chosen["metadata"]["name"]
     spec.setdefault("priority", chosen.get("value", 0) if chosen else 0)

@@ -65,10 +65,8 @@ def revision(text: str) -> int:
     if not text:
         return 0
     if not text.isdigit():
-        message = (
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-        raise Refused(400, "", message)
+        why = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise refusals.bad_request(f"invalid resource version: resourceVersion: {why}")
     return int(text)
 
 

@@ -214,7 +214,7 @@ class Verbs:
     # What requests carry
 
     def _body(self, call: Call) -> Json:
-        obj = negotiation.body(call.body, call.content_type, self.cluster.schemas)
+        obj = negotiation.body(call.body, call.content_type, self.cluster.schemas, call.resource.kind)
         if not isinstance(obj, dict):
             raise refusals.bad_request("the request's body is not an object")
         return obj
@@ -247,6 +247,9 @@ class Verbs:
             )
         patch = negotiation.body(call.body, "application/json", self.cluster.schemas)
         schema = self.cluster.node(call.resource)
+        if call.content_type == "application/json-patch+json" and not isinstance(patch, list):
+            why = "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+            raise refusals.bad_request(f"error decoding patch: {why}")
 
         def edit(live: Json) -> Json:
             try:

@@ -27,9 +27,14 @@ def is_stored_form(resource: Resource) -> bool:
     return resource.custom is None and resource.bucket not in _STORED
 
 
+def stored_version(resource: Resource) -> str:
+    """The apiVersion that the resource's objects are stored in."""
+    return _STORED.get(resource.bucket, resource.api_version)
+
+
 def stored(resource: Resource, obj: Json) -> Json:
     """The object as it goes into the store."""
-    version = _STORED.get(resource.bucket, resource.api_version)
+    version = stored_version(resource)
     if obj.get("apiVersion") == version:
         return obj
     if resource.bucket == _HPA:

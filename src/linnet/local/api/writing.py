@@ -467,7 +467,7 @@ class Writer:
             subresource=subresource,
         )
         if resource.custom is not None:
-            found = [*found, *validation.causes(node, obj, old)]
+            found = _with_scale(resource, obj, [*found, *validation.causes(node, obj, old)])
         elif resource.bucket == CRDS and not subresource:
             found = [*found, *crds.causes(obj, old)]
         if found:
@@ -547,17 +547,17 @@ class Writer:
     async def _admit_pod(self, namespace: str, pod: Json) -> None:
         spec = pod["spec"]
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        shown_name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
         account = await self._account(namespace, name)
         if account is None:
-            shown = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
             why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-            raise refusals.forbidden(self._cluster.resource("", "pods"), shown, why)
+            raise refusals.forbidden(self._cluster.resource("", "pods"), shown_name, why)
         pods.with_account(spec, account)
         pods.with_tolerations(spec)
         classes = {
             one["metadata"]["name"]: one for one in self._cluster.objects("scheduling.k8s.io/priorityclasses")
         }
-        pods.with_priority(spec, classes)
+        pods.with_priority(shown_name, spec, classes)
 
     async def _account(self, namespace: str, name: str) -> Json | None:
         """The service account; that of a new namespace is about to be made."""
@@ -584,11 +584,11 @@ def _typed(resource: Resource, obj: Any) -> Json:
         raise refusals.bad_request("the request's body is not an object")
     version, kind = obj.get("apiVersion"), obj.get("kind")
     if (version or resource.api_version, kind or resource.kind) != (resource.api_version, resource.kind):
-        group = f"{version}, Kind={kind}"
-        short = (version or "").rpartition("/")[2]
+        group, _, short = (version or "").rpartition("/")
+        internal = resource.group.partition(".")[0] or "core"
         raise refusals.bad_request(
-            f'{kind} in version "{short}" cannot be handled as a {resource.kind}: '
-            f"converting ({group}) to ({resource.api_version}, Kind={resource.kind}): unknown conversion"
+            f'{kind} in version "{short}" cannot be handled as a {resource.kind}: converting '
+            f"({group + '/' if group else ''}{short}.{kind}) to ({internal}.{resource.kind}): unknown conversion"
         )
     metadata = obj.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
@@ -598,6 +598,21 @@ def _typed(resource: Resource, obj: Any) -> Json:
 
 def _handled(resource: Resource) -> str:
     return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+
+
+def _with_scale(resource: Resource, obj: Json, causes: list[Cause]) -> list[Cause]:
+    """Add what is wrong at the path of the replicas; it stands before the note on rules left out."""
+    scale = resource.custom.scale if resource.custom else None
+    value: Any = obj if scale else None
+    for name in scale.spec_replicas if scale else ():
+        value = value.get(name) if isinstance(value, dict) else None
+    if not causes or value is None or isinstance(value, int) or scale is None:
+        return causes
+    path = "." + ".".join(scale.spec_replicas)
+    kind = {str: "string", float: "float64", bool: "bool"}.get(type(value), "map[string]interface {}")
+    why = f"{path} accessor error: {value} is of the type {kind}, expected int64"
+    at = next((n for n, cause in enumerate(causes) if cause.field == "<nil>"), len(causes))
+    return [*causes[:at], Cause(path, "FieldValueInvalid", f"Invalid value: 0: {why}"), *causes[at:]]
 
 
 def _mistyped(resource: Resource, obj: Json, error: validation.WrongType, patched: bool) -> Refused:
