@@ -87,7 +87,7 @@ def _enter_mounts(start: Start, trees: Sequence[int], like: int) -> None:
         rootfs.attach(tree, place)
         os.close(tree)
     if start.command.read_only_root:
-        rootfs.make_read_only()
+        rootfs.make_read_only(place.target for place in start.places)
 
 
 def _set_limits() -> None:
@@ -137,6 +137,7 @@ def _execute(command: Command) -> NoReturn:
 def _call(command: Command) -> NoReturn:
     """Run a Python function in this process; what it returns (None: 0) is the exit code."""
     code = 1
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     try:
         os.environ.clear()
         os.environ.update(command.env)

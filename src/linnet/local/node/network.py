@@ -11,8 +11,10 @@ import socket
 from collections import OrderedDict
 from ipaddress import IPv4Network
 
+from linnet.netlink import expressions as exp
 from linnet.netlink.dial import connected
 from linnet.netlink.namespaces import listener_in, new_namespace
+from linnet.netlink.nftables import Batch, Firewall, Hook
 from linnet.netlink.route import Routes, raise_loopback
 
 NODE_IP = "10.244.0.1"
@@ -21,6 +23,7 @@ DNS_IP = "10.96.0.10"
 PODS = IPv4Network("10.244.0.0/24")
 SERVICES = IPv4Network("10.96.0.0/16")
 
+_TABLE = "nowhere"
 _GATEWAY = "169.254.1.1"  # every pod's next hop; never asked for, as the neighbour entry is permanent
 _GATEWAY_MAC = b"\xee\xee\xee\xee\xee\xee"
 _LOOPBACK = 1
@@ -41,9 +44,29 @@ def make_node_namespace() -> int:
             routes.address(_LOOPBACK, ip)
         # to a service from the node itself: any route will do until the rules rewrite the destination
         routes.route(str(SERVICES.network_address), SERVICES.prefixlen, _LOOPBACK, source=NODE_IP)
-        routes.unreachable(str(PODS.network_address), PODS.prefixlen)
+        # to a pod that is gone; a route of type "unreachable" would answer only once a second
+        routes.route(str(PODS.network_address), PODS.prefixlen, _LOOPBACK, source=NODE_IP)
         routes.commit()
+    with Firewall(namespace) as firewall:
+        firewall.commit(_refusals())
     return namespace
+
+
+def _refusals() -> Batch:
+    """Refuse connections to service addresses that no rule rewrote, and to pods that are not there.
+
+    Source: Kubernetes, kube-proxy: services without endpoints are rejected.
+    """
+    batch = Batch().table(_TABLE)
+    for hook in ("forward", "output"):
+        batch.chain(_TABLE, hook, Hook(hook, 0, "filter"))
+        for ip in (NODE_IP, API_IP, DNS_IP):
+            batch.rule(_TABLE, hook, exp.destination(ip), exp.verdict(exp.Verdict.ACCEPT))
+        for network in (SERVICES, PODS):
+            nowhere = exp.out_interface("lo") + exp.destination(str(network))
+            batch.rule(_TABLE, hook, nowhere, exp.tcp(), exp.reject_tcp())
+            batch.rule(_TABLE, hook, nowhere, exp.reject_port_unreachable())
+    return batch
 
 
 class Addresses:
@@ -104,7 +127,7 @@ class Network:
         return namespace
 
     def detach(self, ip: str) -> None:
-        """Answer packets to a pod that is gone with "unreachable"; its link goes with its namespace."""
+        """Refuse packets to a pod that is gone from now on; its link goes with its namespace."""
         link = self._links.pop(ip, None)
         if link is not None:
             gone = (errno.ESRCH, errno.ENODEV, errno.ENOENT)

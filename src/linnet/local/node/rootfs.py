@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable
 
 from linnet.local.node.messages import Layout, Place
 from linnet.netlink import linux
@@ -53,10 +54,11 @@ def make_private(root: str = "") -> None:
     os.symlink("/run/lock", root + "/var/lock")
 
 
-def make_read_only() -> None:
+def make_read_only(volumes: Iterable[str]) -> None:
     """Make the whole root read-only, except volumes and /dev."""
-    for path in ("/", "/etc", "/tmp", "/run", "/var"):  # noqa: S108
-        if os.path.ismount(path):
+    mounted = {os.path.normpath(target) for target in volumes}
+    for path in ("/", "/tmp", "/run", "/var"):  # noqa: S108
+        if path not in mounted:
             linux.mount_attributes(path, linux.MOUNT_ATTR_RDONLY, recursive=False)
 
 

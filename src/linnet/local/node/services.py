@@ -2,7 +2,6 @@
 
     prerouting, output: address . protocol . port ── verdict map ──▶ chain of the port ── random ──▶ endpoint
     postrouting: a pod that reached itself is masqueraded
-    forward, output: a service address that nobody serves: refused
 
 A change touches the chains of the ports that changed and nothing else.
 """
@@ -13,7 +12,7 @@ import struct
 from msgspec import Struct
 
 from linnet.kube.mirror import Key
-from linnet.local.node.network import API_IP, DNS_IP, PODS, SERVICES
+from linnet.local.node.network import API_IP, DNS_IP, PODS
 from linnet.local.node.service_table import Backend, Change, Service
 from linnet.netlink import expressions as exp
 from linnet.netlink.expressions import REGISTER, Verdict
@@ -159,19 +158,4 @@ def _foundation() -> Batch:
     batch.chain(_TABLE, "postrouting", Hook("postrouting", 100))
     pair = (exp.network_header(12, 4, REGISTER), exp.network_header(16, 4, REGISTER + 1))
     batch.rule(_TABLE, "postrouting", *pair, exp.lookup(_SELF, REGISTER), exp.masquerade())
-    for hook in ("forward", "output"):
-        _refuse_unserved(batch, f"unserved_{hook}", hook)
     return batch
-
-
-def _refuse_unserved(batch: Batch, chain: str, hook: str) -> None:
-    """Refuse connections to service addresses that no rule has rewritten.
-
-    Source: Kubernetes, kube-proxy: services without endpoints are rejected.
-    """
-    batch.chain(_TABLE, chain, Hook(hook, 0, "filter"))
-    for ip in sorted(_OWN):
-        batch.rule(_TABLE, chain, exp.destination(ip), exp.verdict(Verdict.ACCEPT))
-    unserved = exp.destination(str(SERVICES))
-    batch.rule(_TABLE, chain, unserved, exp.tcp(), exp.reject_tcp())
-    batch.rule(_TABLE, chain, unserved, exp.reject_port_unreachable())
