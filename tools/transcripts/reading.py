@@ -11,6 +11,7 @@ from pathlib import Path
 
 _MARKER = "@@ "
 _CONTINUED = "@@+ "
+_WORDS = frozenset(["scenario", "note", "file", "cmd", "rc", "stdout", "stderr", "no-final-newline", "end"])
 
 
 class Malformed(ValueError):
@@ -64,10 +65,10 @@ def read(path: Path) -> Transcript:
         if line.startswith(_CONTINUED):
             _last(transcript, path, number).text += "\n" + line[len(_CONTINUED) :]
             continue
-        if not line.startswith(_MARKER):
+        word, _, rest = line.removeprefix(_MARKER).partition(" ")
+        if not line.startswith(_MARKER) or word not in _WORDS:  # diffs have lines that begin with @@
             _literal(transcript, target, line)
             continue
-        word, _, rest = line[len(_MARKER) :].partition(" ")
         target = word
         match word:
             case "scenario":
@@ -87,7 +88,7 @@ def read(path: Path) -> Transcript:
             case "end":
                 return transcript
             case _:
-                raise Malformed(f"{path}:{number}: unknown marker {word!r}")
+                raise AssertionError(word)
     raise Malformed(f"{path}: no `@@ end`")
 
 
