@@ -136,11 +136,12 @@ async def _last_words(client: Client, pod: Mapping[str, Any]) -> str:
     meta = pod["metadata"]
     path = POD.path(meta["namespace"], meta["name"], "log")
     try:
-        log = await client.raw("GET", path, params={"container": failing, "tailLines": "1"})
+        log = await client.raw("GET", path, params={"container": failing, "tailLines": "20"})
     except OSError:
         return ""
-    line = log.decode(errors="replace").strip().split("\n")[-1]
-    return f"its last line: {line}" if line else ""
+    lines = [line.strip(" |+-") for line in log.decode(errors="replace").split("\n")]
+    words = next((line for line in reversed(lines) if line), "")
+    return f"its last words: {words}" if words else ""
 
 
 def pod_reason(pod: Mapping[str, Any]) -> str:
