@@ -115,7 +115,8 @@ def _image(entry: object, where: str) -> Image:
         raise CatalogueError(f"{where}: {error}") from error
     if not read.name:
         raise CatalogueError(f"{where}: name is empty; give an image name or a glob such as example.test/*")
-    return Image(read.name, read.command, read.args, tuple(read.environment.items()))
+    environment = {"PATH": PATH, **read.environment}
+    return Image(read.name, read.command, read.args, tuple(environment.items()))
 
 
 def builtin(*, version: str, python: str, path: str, envoys: Mapping[str, str]) -> tuple[Image, ...]:
