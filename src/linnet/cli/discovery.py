@@ -62,7 +62,7 @@ def settings_of(flags: Mapping[str, Any], environment: Mapping[str, str]) -> "Se
     plaintext = environment.get(PLAINTEXT, PlaintextCallers.LOOPBACK.value)
     if plaintext not in frozenset(PlaintextCallers):
         raise UserError(f"{PLAINTEXT}={plaintext!r}: expected one of {', '.join(PlaintextCallers)}")
-    hosts = environment.get("ISTIOD_CUSTOM_HOST", "")
+    usual, hosts = Settings(), environment.get("ISTIOD_CUSTOM_HOST", "")
     return Settings(
         revision=flags["revision"] or environment.get("REVISION") or "default",
         namespace=flags["namespace"] or environment.get("POD_NAMESPACE") or "istio-system",
@@ -77,12 +77,12 @@ def settings_of(flags: Mapping[str, Any], environment: Mapping[str, str]) -> "Se
         secure_grpc=address(flags["secure"], "--secureGRPCAddr"),
         monitoring=address(flags["monitoring"], "--monitoringAddr"),
         plaintext=PlaintextCallers(plaintext),
-        debounce_quiet=_seconds(environment, "PILOT_DEBOUNCE_AFTER", Settings.debounce_quiet),
-        debounce_limit=_seconds(environment, "PILOT_DEBOUNCE_MAX", Settings.debounce_limit),
+        debounce_quiet=_seconds(environment, "PILOT_DEBOUNCE_AFTER", usual.debounce_quiet),
+        debounce_limit=_seconds(environment, "PILOT_DEBOUNCE_MAX", usual.debounce_limit),
         connection_age=flags["age"],
         shutdown=flags["shutdown"],
-        default_ttl=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", Settings.default_ttl),
-        max_ttl=_seconds(environment, "MAX_WORKLOAD_CERT_TTL", Settings.max_ttl),
+        default_ttl=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", usual.default_ttl),
+        max_ttl=_seconds(environment, "MAX_WORKLOAD_CERT_TTL", usual.max_ttl),
     )
 
 
