@@ -176,7 +176,9 @@ async def _numbered(socket: web.WebSocketResponse, ports: list[int], pod: Json, 
         for at, port in enumerate(ports):
             for channel in (2 * at, 2 * at + 1):
                 await socket.send_bytes(bytes([channel]) + struct.pack("<H", port))
-            tasks.create_task(_one_port(socket, at, port, pod, kubelet, there), name=f"port-{port}")
+            settled = asyncio.Event()
+            tasks.create_task(_one_port(socket, at, port, pod, kubelet, there, settled), name=f"port-{port}")
+            await settled.wait()  # what the client sends meanwhile waits in the socket
         async for message in socket:
             data: Any = message.data
             frame = data.encode() if isinstance(data, str) else data
@@ -193,10 +195,13 @@ async def _one_port(
     pod: Json,
     kubelet: Kubelet,
     there: dict[int, ClientWebSocketResponse],
+    settled: asyncio.Event,
 ) -> None:
+    """Carry what the pod sends; `settled` is set when the port is connected, or cannot be."""
     try:
         async with _connected(pod, port, kubelet) as connection:
             there[2 * at] = connection
+            settled.set()
             async for message in connection:
                 if message.type is WSMsgType.BINARY and message.data:
                     await socket.send_bytes(bytes([2 * at + message.data[0]]) + message.data[1:])
@@ -204,6 +209,7 @@ async def _one_port(
         if not socket.closed:
             await socket.send_bytes(bytes([2 * at + 1]) + str(error).encode())
     finally:
+        settled.set()
         there.pop(2 * at, None)
     if not there and not socket.closed:
         await socket.close()

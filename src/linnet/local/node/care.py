@@ -13,7 +13,7 @@ from linnet.local.node.grace import MINIMUM, Grace
 from linnet.local.node.home import Home
 from linnet.local.node.probes import ProbeKind, RunIn, Verdict, check, verdicts
 from linnet.local.node.runtime import Process
-from linnet.local.node.spec import Container, Probe
+from linnet.local.node.spec import Container, Hook, Probe
 from linnet.local.node.status import ContainerState
 
 _HOOK_LIMIT = 3600.0  # seconds that a postStart hook may take
@@ -59,7 +59,7 @@ class Care:
         hook = self.container.lifecycle.post_start
         assert hook is not None
         try:
-            await hooks.run(hook, self.container, self._home.sandbox, self._run_in, timeout=_HOOK_LIMIT)
+            await self._run_hook(hook, _HOOK_LIMIT)
         except hooks.HookFailed as error:
             self._say("FailedPostStartHook", f"PostStartHook failed: {error}", warning=True)
             self._say("Killing", "FailedPostStartHook")
@@ -141,6 +141,10 @@ class Care:
             with suppress(TimeoutError):
                 async with grace.limit():
                     await turn()
+
+    async def _run_hook(self, hook: Hook, seconds: float) -> None:
+        """Raises HookFailed."""
+        await hooks.run(hook, self.container, self._home.sandbox, self._run_in, timeout=seconds)
 
     def _say(self, reason: str, message: str, *, warning: bool = False) -> None:
         self._home.say(reason, message, warning=warning, about=self._state)

@@ -4,6 +4,7 @@ Source: Kubernetes, kubelet HTTP probes: any code from 200 to 399 is success, ce
 """
 
 import asyncio
+import os
 import socket
 import ssl
 
@@ -55,7 +56,8 @@ async def dial(sandbox: Sandbox, host: str, port: int, timeout: float) -> socket
     except TimeoutError as error:
         raise TimeoutError(f"dial tcp {host}:{port}: i/o timeout") from error
     except OSError as error:
-        raise ConnectionError(f"dial tcp {host}:{port}: {error.strerror or error}") from error
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise ConnectionError(f"dial tcp {host}:{port}: connect: {why}") from error
 
 
 def _head(request: HttpGet, host: str, port: int, agent: str) -> bytes:

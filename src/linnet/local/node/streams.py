@@ -7,6 +7,7 @@ Source: Kubernetes, `v4.channel.k8s.io` and `v5.channel.k8s.io`.
 """
 
 import asyncio
+import os
 import struct
 from contextlib import suppress
 
@@ -177,14 +178,16 @@ def exit_status(code: int) -> Object:
 
 
 def _exec_failure(error: OSError, argv: tuple[str, ...], life: Life) -> Object:
+    """The Status for a command that could not be started; both layers of a kubelet say what kind it is."""
     engine = f'failed to exec in container: failed to start exec "{life.state.container_id}"'
     why = f"OCI runtime exec failed: exec failed: {start_failure(error, argv)}"
+    words = f"Internal error occurred: error executing command in container: {engine}: {why}"
     return {
         "metadata": {},
         "status": "Failure",
-        "message": f"Internal error occurred: error executing command in container: {engine}: {why}",
+        "message": f"Internal error occurred: {words}",
         "reason": "InternalError",
-        "details": {"causes": [{"message": f"error executing command in container: {engine}: {why}"}]},
+        "details": {"causes": [{"message": words}]},
         "code": 500,
     }
 
@@ -195,14 +198,20 @@ async def port_forward(
     """Connections to ports of a pod, a pair of channels each; over when one side of all is closed."""
     socket = web.WebSocketResponse(protocols=_FORWARD, max_msg_size=0)
     await socket.prepare(request)
+    readers: dict[int, asyncio.StreamReader] = {}
     writers: dict[int, asyncio.StreamWriter] = {}
     try:
+        for index, port in enumerate(ports):
+            connection = await _greet(socket, sandbox, 2 * index, port)
+            if connection:
+                readers[2 * index], writers[2 * index] = connection
+        # what the client has sent meanwhile waits in the socket
         async with asyncio.TaskGroup() as tasks:
             receiving = tasks.create_task(_distribute(socket, writers))
             async with asyncio.TaskGroup() as carriers:
                 carrying = [
-                    carriers.create_task(_forward(socket, sandbox, 2 * index, port, writers))
-                    for index, port in enumerate(ports)
+                    carriers.create_task(_carry(socket, channel, reader))
+                    for channel, reader in readers.items()
                 ]
                 receiving.add_done_callback(lambda _: [task.cancel() for task in carrying])
             receiving.cancel()
@@ -213,27 +222,25 @@ async def port_forward(
     return socket
 
 
-async def _forward(
-    socket: web.WebSocketResponse,
-    sandbox: Sandbox,
-    channel: int,
-    port: int,
-    writers: dict[int, asyncio.StreamWriter],
-) -> None:
-    """Connect, and carry what the pod sends until it closes."""
+async def _greet(
+    socket: web.WebSocketResponse, sandbox: Sandbox, channel: int, port: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Open both channels of a port and connect; None: refused, as the client is told."""
+    for greeted in (channel, channel + 1):
+        await socket.send_bytes(bytes([greeted]) + struct.pack("<H", port))
     try:
-        for greeted in (channel, channel + 1):
-            await socket.send_bytes(bytes([greeted]) + struct.pack("<H", port))
-        try:
-            connection = await sandbox.connect(port, host="127.0.0.1", timeout=_CONNECT)
-        except OSError as error:
-            await socket.send_bytes(bytes([channel + 1]) + _forward_failure(port, error).encode())
-            return
-        reader, writers[channel] = await asyncio.open_connection(sock=connection)
+        connection = await sandbox.connect(port, host="127.0.0.1", timeout=_CONNECT)
+    except OSError as error:
+        await socket.send_bytes(bytes([channel + 1]) + _forward_failure(port, error).encode())
+        return None
+    return await asyncio.open_connection(sock=connection)
+
+
+async def _carry(socket: web.WebSocketResponse, channel: int, reader: asyncio.StreamReader) -> None:
+    """Carry what the pod sends until it closes."""
+    with suppress(ConnectionError):  # one side is gone; that is how connections end
         while data := await reader.read(_CHUNK):
             await socket.send_bytes(bytes([channel]) + data)
-    except ConnectionError:
-        return  # one side is gone; that is how connections end
 
 
 async def _distribute(socket: web.WebSocketResponse, writers: dict[int, asyncio.StreamWriter]) -> None:
@@ -247,7 +254,7 @@ async def _distribute(socket: web.WebSocketResponse, writers: dict[int, asyncio.
 
 
 def _forward_failure(port: int, error: OSError) -> str:
-    why = error.strerror or str(error)
+    why = os.strerror(error.errno) if error.errno else str(error)
     return (
         f"error forwarding port {port} to pod: failed to connect to localhost:{port} inside namespace, "
         f"IPv4: dial tcp4 127.0.0.1:{port}: connect: {why.lower()}"
