@@ -16,7 +16,9 @@ RETRY = 0.2  # seconds after a look-up that failed before the first success
 
 def write_endpoints(settings: Settings, host: Host, addresses: tuple[str, ...]) -> None:
     """Put the file in place in one step; Envoy never sees half of it. Raises OSError."""
-    os.makedirs(host.here(ENDPOINTS_DIRECTORY), exist_ok=True)
+    directory = host.here(ENDPOINTS_DIRECTORY)
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o755)  # whatever our umask: Envoy may have another user
     content = json.dumps(endpoints(settings.discovery, addresses, settings.discovery_port))
     path = host.here(ENDPOINTS_FILE)
     write_atomically(path, content)
