@@ -8,9 +8,13 @@ from msgspec import Struct
 from linnet.ingest.authorization import authorization_policy
 from linnet.ingest.decode import Item, Key, Raw, item
 from linnet.ingest.draft import Draft
+from linnet.ingest.gateways import gateway
+from linnet.ingest.honour import WITHOUT_EFFECT, report_not_honoured
 from linnet.ingest.names import order
 from linnet.ingest.peers import NO_MODES, Modes, modes, peer_authentication
 from linnet.ingest.report import Report
+from linnet.ingest.routes import virtual_service
+from linnet.ingest.rules import destination_rule
 from linnet.model.gateway import Gateway
 from linnet.model.policy import AuthorizationPolicy, DestinationRule, PeerAuthentication
 from linnet.model.problem import Problem, Ref
@@ -21,10 +25,13 @@ Reader = Callable[[Item, MeshConfig, Report], Any]
 Changes = Mapping[tuple[str, str, str], Raw | None]
 
 _READERS: Mapping[str, Reader] = {
+    "VirtualService": virtual_service,
+    "DestinationRule": destination_rule,
+    "Gateway": gateway,
     "PeerAuthentication": lambda held, _config, report: peer_authentication(held, report),
     "AuthorizationPolicy": lambda held, _config, report: authorization_policy(held, report),
 }
-CONFIGURATION_KINDS = tuple(_READERS)
+CONFIGURATION_KINDS = (*_READERS, *WITHOUT_EFFECT)
 
 
 class Configuration(Struct, frozen=True, eq=False):
@@ -52,7 +59,13 @@ def advance(
         draft = drafts.setdefault(kind, Draft(before.by_kind.get(kind, {})))
         report = Report(Ref(kind, namespace, name))
         key = (namespace, name)
-        draft.put(key, _READERS[kind](item(kind, key, raw), config, report) if raw is not None else None)
+        if raw is not None:
+            held = item(kind, key, raw)
+            report_not_honoured(kind, held.spec, report)
+            reader = _READERS.get(kind)
+            draft.put(key, reader(held, config, report) if reader is not None else None)
+        else:
+            draft.put(key, None)
         problems.put(report.about, tuple(report.found))
     changed = {kind: draft.result() for kind, draft in drafts.items() if draft.touched}
     if not changed:

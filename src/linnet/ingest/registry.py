@@ -13,6 +13,7 @@ from linnet.ingest.decode import Key, Raw, core, item
 from linnet.ingest.draft import Draft
 from linnet.ingest.endpoints import SERVICE_NAME, backends, endpoints, pods_of
 from linnet.ingest.entries import Entry, entry, entry_endpoints, workload_entry
+from linnet.ingest.honour import report_not_honoured
 from linnet.ingest.names import order, service_host
 from linnet.ingest.peers import Modes
 from linnet.ingest.report import Report
@@ -126,7 +127,9 @@ class Fold:
         ref = Ref("ServiceEntry", *key)
         if raw is not None:
             report = Report(ref)
-            held = entry(item("ServiceEntry", key, raw), report)
+            read = item("ServiceEntry", key, raw)
+            report_not_honoured("ServiceEntry", read.spec, report)
+            held = entry(read, report)
             self.problems[ref] = tuple(report.found)
         else:
             self.problems[ref] = ()
@@ -147,7 +150,9 @@ class Fold:
         ref = Ref("WorkloadEntry", *key)
         report = Report(ref)
         if raw is not None:
-            held = workload_entry(item("WorkloadEntry", key, raw), self.config, report)
+            read = item("WorkloadEntry", key, raw)
+            report_not_honoured("WorkloadEntry", read.spec, report)
+            held = workload_entry(read, self.config, report)
         self.problems[ref] = tuple(report.found)
         if self.workload_entries.put(key, held):
             self._select_again(key[0])

@@ -1,5 +1,7 @@
 """Values as users write them, and what Envoy takes: durations, shares, patterns, header names, domains."""
 
+import base64
+import binascii
 import ipaddress
 import re
 
@@ -91,3 +93,37 @@ def is_status(code: int) -> bool:
 def is_port(number: int) -> bool:
     """Whether it is the number of a port."""
     return 0 < number < 65_536
+
+
+def decoded(text: str) -> bytes | None:
+    """Bytes of a base64 text; None if it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def substitution_fault(pattern: str, substitution: str) -> str:
+    r"""What keeps Envoy from taking a substitution such as ``/new/\1``; empty if nothing does."""
+    groups = re.compile(pattern).groups
+    for escaped in re.finditer(r"\\(.?)", substitution):
+        if not escaped[1].isdecimal() and escaped[1] != "\\":
+            return "has a backslash that is not followed by the number of a group"
+        if escaped[1].isdecimal() and int(escaped[1]) > groups:
+            return f"names group {escaped[1]}, the pattern has {groups}"
+    return "" if is_header_value(substitution) else "is not a path"
+
+
+# Commands of Envoy's format strings that need nothing but the connection or the request.
+_COMMANDS = re.compile(
+    r"%(?:(?:REQ|RESP)\([A-Za-z0-9_:?\-]+\)|PROTOCOL|START_TIME|HOSTNAME|RESPONSE_CODE|RESPONSE_FLAGS|ROUTE_NAME|"
+    r"REQUESTED_SERVER_NAME|DOWNSTREAM_REMOTE_ADDRESS(?:_WITHOUT_PORT)?|DOWNSTREAM_LOCAL_ADDRESS|"
+    r"DOWNSTREAM_PEER_SUBJECT|DOWNSTREAM_PEER_URI_SAN|DOWNSTREAM_TLS_VERSION|UPSTREAM_HOST|UPSTREAM_CLUSTER)%|%%"
+)
+
+
+def command_fault(value: str) -> str:
+    """What keeps Envoy from taking a header's value, in which `%` begins a command; empty if nothing does."""
+    if "%" in _COMMANDS.sub("", value):
+        return "has a % that begins no known command; a literal one is written %%"
+    return ""
