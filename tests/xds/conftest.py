@@ -36,9 +36,7 @@ class OpenHost:
     async def authenticate(self, caller: Caller) -> None:
         return None
 
-    def connect(
-        self, node: Node, caller: Caller, identity: None, dialect: Dialect
-    ) -> Connection:
+    def connect(self, node: Node, caller: Caller, identity: None, dialect: Dialect) -> Connection:
         stream = Stream(dialect, self.line)
         connection = Connection(node.id, node, caller, "", stream, connected_at=time.time())
         self.connections.append(connection)

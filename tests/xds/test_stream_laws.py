@@ -45,6 +45,7 @@ class Proxy:
         self.held: dict[str, dict[str, str]] = {t: {} for t in TYPES}
         self.claims: dict[str, dict[str, str]] = {t: {} for t in TYPES}
         self.unanswered: list[Response] = []
+        self.nonces: dict[str, str] = {}
 
     def wants(self, type_url: str, name: str) -> bool:
         return type_url in self.wanted and (type_url in WILDCARD or name in self.wanted[type_url])
@@ -130,8 +131,10 @@ class Conversation(RuleBasedStateMachine):
         if self.dialect is Dialect.DELTA:
             held = self.proxy.claims[type_url] if known is None else {}
             self.stream.receive(Request(type_url, subscribe=tuple(sorted(wanted)), held=dict(held)))
-        elif known is None:
-            self.stream.receive(Request(type_url, subscribe=tuple(sorted(new))))
+        else:
+            nonce = self.proxy.nonces.get(type_url, "") if known is not None else ""
+            if known is None or nonce:  # else it says so when it answers the response on its way
+                self.stream.receive(Request(type_url, nonce=nonce, subscribe=tuple(sorted(new))))
 
     @rule(type_url=st.sampled_from([t for t in TYPES if t not in WILDCARD]), name=names)
     def unsubscribe(self, type_url: str, name: str) -> None:
@@ -157,6 +160,7 @@ class Conversation(RuleBasedStateMachine):
         """The stream breaks when all is answered; the proxy comes back with what it claims to hold."""
         self.settle()
         self.proxy.unanswered.clear()
+        self.proxy.nonces.clear()
         self.stream = Stream(self.dialect, self.line)
         for type_url in TYPES:
             if type_url in self.proxy.wanted:

@@ -13,7 +13,6 @@ from linnet.model.problem import Problem, Ref
 from linnet.model.proxy import ProxyClaim, ProxyView
 from linnet.model.resource import Offer
 from linnet.translate.offers import Translator
-from linnet.xds.offers import Changes
 
 
 @dataclass(slots=True)
@@ -22,7 +21,7 @@ class Plane:
 
     mesh: Mesh
     metrics: Metrics
-    offers: Translator = field(default_factory=Translator)
+    translator: Translator = field(default_factory=Translator)
     views: Views = field(default_factory=Views)
 
     def advance(self, changes: Mapping[Change, Any]) -> None:
@@ -32,7 +31,7 @@ class Plane:
     def end_push(self) -> None:
         """Forget what nobody asked for since the last push."""
         self.views.end_push()
-        self.offers.end_push()
+        self.translator.end_push()
 
     def mesh_text(self) -> str:
         """The text of the MeshConfig; empty if there is none."""
@@ -56,12 +55,12 @@ class Plane:
         """What a proxy may see."""
         return self.views.view(claim, self.mesh)
 
-    def offer(self, view: ProxyView) -> tuple[Offer, Changes | None]:
+    def offer(self, view: ProxyView) -> Offer:
         """What proxies with this view shall hold."""
         started = time.perf_counter()
-        offer = self.offers.offer(view, self.mesh.snapshot)
+        offer = self.translator.offer(view, self.mesh.snapshot)
         self.metrics.push_time.observe(time.perf_counter() - started)
-        return offer, None
+        return offer
 
     def pod(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """The pod of this name."""

@@ -20,7 +20,7 @@ from linnet.model.proxy import ProxyClaim, ProxyView
 from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Offer
 from linnet.xds.ads import Connection
 from linnet.xds.messages import Node, Request
-from linnet.xds.offers import Changes, Line, Work
+from linnet.xds.offers import Line, Work
 from linnet.xds.stream import Dialect, Outcome, Response, Stream
 from linnet.xds.transport import Caller
 
@@ -37,8 +37,8 @@ class Source(Protocol):
     def view(self, claim: ProxyClaim) -> ProxyView:
         """What a proxy may see."""
 
-    def offer(self, view: ProxyView) -> tuple[Offer, Changes | None]:
-        """What proxies with this view shall hold; what may differ from the last call for it, if known."""
+    def offer(self, view: ProxyView) -> Offer:
+        """What proxies with this view shall hold; the same object as long as nothing changed."""
 
     def pod(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """The pod of this name."""
@@ -149,8 +149,7 @@ class Proxies:
         self._seat_again()
         offers = {view: self.source.offer(view) for view in {view for view, _ in self.lines}}
         for (view, proven), line in self.lines.items():
-            offer, changes = offers[view]
-            line.publish(offer if proven else without_secrets(offer), changes)
+            line.publish(offers[view] if proven else without_secrets(offers[view]))
         told = 0
         for seat in self.seats.values():
             if seat.connection.stream.behind:
@@ -174,7 +173,7 @@ class Proxies:
         line = self.lines.get(key)
         if line is None:
             line = self.lines[key] = Line(work=self.work)
-            offer, _ = self.source.offer(key[0])
+            offer = self.source.offer(key[0])
             line.publish(offer if key[1] else without_secrets(offer))
         return line
 

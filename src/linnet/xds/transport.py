@@ -61,7 +61,7 @@ def caller_of(call: "Call[Any, Any]") -> Caller:
     return Caller(
         host=host,
         port=port,
-        secure=certificate is not None,
+        secure=call.peer._transport.get_extra_info("ssl_object") is not None,  # noqa: SLF001
         certificate=tuple(value for kind, value in names if kind == "URI"),
         token=token.strip() if scheme.lower() == "bearer" else "",
         cluster=str(metadata.get("clusterid", "")),
