@@ -8,7 +8,7 @@ import pytest
 
 from linnet.envoy.messages import HttpConnectionManager, Listener
 from linnet.model.resource import LISTENER
-from linnet.proxy.settings import TOKEN_FILE
+from linnet.proxy.settings import ROOTS_FILE, TOKEN_FILE
 
 pytestmark = pytest.mark.envoy
 
@@ -141,6 +141,19 @@ async def test_the_identity_is_renewed_while_the_stream_stays(start, control_pla
     assert len(control_plane.seen) == 1
 
 
+async def test_new_roots_bring_a_new_identity(start, control_plane):
+    """The roots in the ConfigMap change: the agent does not wait for half of a day."""
+    running = await start()
+    await running.until_ready()
+    before = running.agent.secrets.pushed
+    running.host.put(ROOTS_FILE, control_plane.authority.roots * 2)
+
+    async def pushed() -> bool:
+        return running.agent.secrets.pushed > before
+
+    await until(pushed)
+
+
 @pytest.fixture
 def unused_port() -> int:
     import socket
@@ -180,6 +193,26 @@ async def test_the_pre_stop_hook_sends_clients_away_and_waits_for_them(start, co
     again[1].write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
     assert b"200 OK" in await again[0].readuntil(b"\r\n\r\n"), "the drained Envoy still serves"
     again[1].close()
+
+
+async def test_a_gateway_drains_all_its_listeners(start, control_plane, unused_port):
+    """A gateway's listeners are not marked inbound; its clients are sent away all the same."""
+    gateway = listener(unused_port, name="0.0.0.0_8080")
+    gateway.traffic_direction = 2
+    gateway.stat_prefix = "0.0.0.0_8080"
+    control_plane.publish({LISTENER: {"0.0.0.0_8080": gateway}})
+    running = await start(role="router")
+    await running.until_ready()
+    assert control_plane.seen[0][0].startswith("router~")
+    reader, writer = await asyncio.open_connection("127.0.0.1", unused_port)
+    hook = asyncio.get_running_loop().create_task(
+        running.get(running.settings.status_port, "/drain?grace=30")
+    )
+    await until(lambda: ending(running))
+    writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert b"connection: close" in (await reader.readuntil(b"\r\n\r\n")).lower()
+    writer.close()
+    assert await hook == (200, "idle\n")
 
 
 async def test_the_hook_does_not_wait_longer_than_the_grace_period_allows(start, control_plane, unused_port):

@@ -9,6 +9,7 @@ pod's hooks begin, its endpoint is removed a while later; when the hooks have an
 import argparse
 import asyncio
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from google.protobuf import json_format
@@ -16,6 +17,7 @@ from google.protobuf import json_format
 from linnet.envoy.messages import Cluster, ClusterLoadAssignment, Listener
 from linnet.envoy.pool import pool
 from linnet.local.workloads import load
+from linnet.local.workloads.record import Record
 from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER
 from linnet.proxy.bootstrap import sds_config
 
@@ -151,57 +153,96 @@ class Replica:
         assert await self.echo.wait() == 0
 
 
+class Service:
+    """Three replicas, three that replace them, a caller beside them, and the load that it makes."""
+
+    def __init__(self, start, control_plane, ports) -> None:
+        self.start, self.control_plane = start, control_plane
+        self.outbound = ports(1)[0]
+        self.replicas = [Replica(f"web-{n}", *ports(2)) for n in range(6)]
+        self.live: list[Replica] = []
+
+    def tell(self) -> None:
+        """Tell the caller's Envoy where the service is."""
+        where = [replica.inbound for replica in self.live]
+        self.control_plane.publish(client_side(self.outbound, where), "caller")
+
+    async def add(self, replica: Replica) -> None:
+        """A pod that is ready, then its endpoint."""
+        await replica.begin(self.start, self.control_plane)
+        self.live.append(replica)
+        self.tell()
+
+    def remove(self, replica: Replica) -> None:
+        """The endpoint goes."""
+        self.live.remove(replica)
+        self.tell()
+
+    async def loaded(self, replace) -> Record:
+        """What the load saw while `replace` was at work on a running service."""
+        for replica in self.replicas[:3]:
+            await self.add(replica)
+        await (await self.start(POD_NAME="caller")).until_ready()
+        url = f"http://127.0.0.1:{self.outbound}"
+        options = argparse.Namespace(
+            name="caller",
+            target=[f"{url}/", f"{url}/?delay=0.5"],
+            rate=40.0,
+            new_connections=10.0,
+            connections=30,
+            duration=0.0,
+            timeout=10.0,
+            port=0,
+            wait=0.0,
+        )
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            loading = tasks.create_task(load.run(options, stop, print))
+            await replace()
+            await asyncio.sleep(0.5)
+            stop.set()
+        for replica in self.replicas:
+            if replica.echo and replica.echo.returncode is None:
+                replica.echo.kill()
+                await replica.echo.wait()
+        return loading.result()
+
+
 @pytest.mark.parametrize("lag", [0.0, 2.0], ids=["endpoint-goes-at-once", "endpoint-goes-late"])
 async def test_no_request_fails_while_all_replicas_are_replaced(start, control_plane, ports, lag):
     """Kept, fresh and slow requests without any retry, while three replicas are replaced in turn."""
-    outbound = ports(1)[0]
-    replicas = [Replica(f"web-{n}", *ports(2)) for n in range(6)]
-    live: list[Replica] = []
+    service = Service(start, control_plane, ports)
 
-    def tell() -> None:
-        control_plane.publish(client_side(outbound, [replica.inbound for replica in live]), "caller")
-
-    for replica in replicas[:3]:
-        await replica.begin(start, control_plane)
-        live.append(replica)
-    tell()
-    await (await start(POD_NAME="caller")).until_ready()
-
-    url = f"http://127.0.0.1:{outbound}"
-    options = argparse.Namespace(
-        name="caller",
-        target=[f"{url}/", f"{url}/?delay=0.5"],
-        rate=40.0,
-        new_connections=10.0,
-        connections=30,
-        duration=0.0,
-        timeout=10.0,
-        port=0,
-        wait=0.0,
-    )
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        loading = tasks.create_task(load.run(options, stop, print))
-        for new in replicas[3:]:
-            old = live[0]
-            await new.begin(start, control_plane)
-            live.append(new)
-            tell()
-            hooks = tasks.create_task(old.hooks())
+    async def replace() -> None:
+        for new in service.replicas[3:]:
+            old = service.live[0]
+            await service.add(new)
+            hooks = asyncio.get_running_loop().create_task(old.hooks())
             await asyncio.sleep(lag)
-            live.remove(old)
-            tell()
+            service.remove(old)
             await hooks
             await old.end()
-        await asyncio.sleep(0.5)
-        stop.set()
-    record = loading.result()
+
+    record = await service.loaded(replace)
     requests, failed = record.totals()
-    print(record.text(record.started))
+    print(record.text(datetime.now(UTC)))
     assert failed == 0
     assert requests > 500
     answered = {pod for tally in record.tallies.values() for pod in tally.pods}
-    assert answered == {replica.name for replica in replicas}
-    for replica in live:
-        replica.echo.kill()
-        await replica.echo.wait()
+    assert answered == {replica.name for replica in service.replicas}
+
+
+async def test_the_load_sees_a_replica_that_is_killed(start, control_plane, ports):
+    """Without the sequence requests do fail: that the other test sees none means something."""
+    service = Service(start, control_plane, ports)
+
+    async def replace() -> None:
+        await asyncio.sleep(0.5)
+        old = service.live[0]
+        old.echo.kill()
+        old.running.agent.kill()
+        await asyncio.sleep(0.3)
+        service.remove(old)
+
+    record = await service.loaded(replace)
+    assert record.totals()[1] > 0

@@ -26,6 +26,7 @@ from linnet.proxy.settings import ROOTS_FILE, TOKEN_FILE, Settings
 
 METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 CALL_TIMEOUT = 10.0  # seconds
+LOOK_AT_ROOTS = 5.0  # seconds between looks at the file with the roots
 LONGEST_BACK_OFF = 15.0  # seconds between attempts
 
 
@@ -72,7 +73,7 @@ async def keep_identity(
     publish: Callable[[Identity], None],
     log: structlog.typing.FilteringBoundLogger,
 ) -> None:
-    """Publish an identity now and a fresh one at half of each one's lifetime, for ever."""
+    """Publish an identity now, a fresh one at half of each one's lifetime, and one when the roots change."""
     failures = 0
     while True:
         try:
@@ -87,7 +88,7 @@ async def keep_identity(
         publish(identity)
         log.info("certificate", identity=settings.identity, expires=identity.expires.isoformat())
         jitter = random.uniform(-0.01, 0.01)  # noqa: S311 (spreads renewals, hides nothing)
-        await asyncio.sleep(renewal_delay(identity, datetime.now(UTC), jitter))
+        await _due(renewal_delay(identity, datetime.now(UTC), jitter), Path(host.here(ROOTS_FILE)))
 
 
 def back_off(failures: int) -> float:
@@ -100,6 +101,24 @@ def renewal_delay(identity: Identity, now: datetime, jitter: float) -> float:
     lifetime = (identity.expires - identity.starts).total_seconds()
     due = identity.starts.timestamp() + lifetime * (0.5 + jitter)
     return max(1.0, due - now.timestamp())
+
+
+async def _due(delay: float, roots: Path) -> None:
+    """Return after `delay` seconds, or soon after the roots in the file are others than now."""
+    loop = asyncio.get_running_loop()
+    end, trusted = loop.time() + delay, _text(roots)
+    while (left := end - loop.time()) > 0:
+        await asyncio.sleep(min(left, LOOK_AT_ROOTS))
+        if _text(roots) not in (trusted, ""):
+            return
+
+
+def _text(path: Path) -> str:
+    """The content of a file, nothing while it is being replaced."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 async def _create(
