@@ -173,10 +173,10 @@ def mark(value: int, *, equal: bool = True) -> bytes:
     return meta(Meta.MARK) + compare(struct.pack("=I", value), equal=equal)
 
 
-def rewritten_destination() -> bytes:
-    """Packets of connections whose destination was rewritten."""
+def rewritten_destination(*, equal: bool = True) -> bytes:
+    """Packets of connections whose destination was (not) rewritten."""
     bits = struct.pack("=I", 32)
-    return load_connection_status() + mask(bits) + compare(b"\0\0\0\0", equal=False)
+    return load_connection_status() + mask(bits) + compare(b"\0\0\0\0", equal=not equal)
 
 
 # --- actions ---

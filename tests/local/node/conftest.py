@@ -1,4 +1,4 @@
-"""A node namespace, a forker and sandboxes for tests that need the kernel; skipped where that is forbidden."""
+"""A node namespace, a forker and sandboxes for tests that need the kernel; skipped where forbidden."""
 
 import os
 import sys

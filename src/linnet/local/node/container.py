@@ -137,7 +137,8 @@ def _execute(command: Command) -> NoReturn:
 def _call(command: Command) -> NoReturn:
     """Run a Python function in this process; what it returns (None: 0) is the exit code."""
     code = 1
-    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # whatever they were before the fork
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
     try:
         os.environ.clear()
         os.environ.update(command.env)

@@ -63,7 +63,9 @@ def _refusals() -> Batch:
         for ip in (NODE_IP, API_IP, DNS_IP):
             batch.rule(_TABLE, hook, exp.destination(ip), exp.verdict(exp.Verdict.ACCEPT))
         for network in (SERVICES, PODS):
-            nowhere = exp.out_interface("lo") + exp.destination(str(network))
+            # our own packets that were rewritten keep their first interface until they leave
+            nowhere = exp.out_interface("lo") + exp.rewritten_destination(equal=False)
+            nowhere += exp.destination(str(network))
             batch.rule(_TABLE, hook, nowhere, exp.tcp(), exp.reject_tcp())
             batch.rule(_TABLE, hook, nowhere, exp.reject_port_unreachable())
     return batch
