@@ -27,7 +27,7 @@ from linnet.proxy.settings import ROOTS_FILE, TOKEN_FILE, Settings
 METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 CALL_TIMEOUT = 10.0  # seconds
 LOOK_AT_ROOTS = 5.0  # seconds between looks at the file with the roots
-LONGEST_BACK_OFF = 15.0  # seconds between attempts
+LONGEST_BACK_OFF = 5.0  # seconds between attempts: a control plane that comes back is found soon
 
 
 class Unavailable(OSError):
