@@ -33,6 +33,8 @@ def pod(obj: Json) -> None:
             resources = container["resources"]
             if limits := resources.get("limits"):
                 resources["requests"] = {**limits, **(resources.get("requests") or {})}
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        condition.setdefault("lastProbeTime", None)  # never left out, as Kubernetes writes it
 
 
 def template(spec: Json) -> None:

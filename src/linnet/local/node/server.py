@@ -97,14 +97,19 @@ class Server:
     # -- streams ------------------------------------------------------------
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
-        life = self._running(request)
+        life = self._find(request)[1]
         argv = tuple(request.query.getall("command", []))
         if not argv:
             raise _bad_request("you must specify at least 1 command for the container")
+        if life.process is None:
+            return await streams.refuse(request, f'container not found ("{life.container.name}")')
         return await streams.execute(request, life, argv)
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
-        return await streams.attach(request, self._running(request))
+        life = self._find(request)[1]
+        if life.process is None:
+            return await streams.refuse(request, f'container not found ("{life.container.name}")')
+        return await streams.attach(request, life)
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         worker = self._worker(request)
@@ -130,12 +135,6 @@ class Server:
         if life is None:
             raise _not_found(f'container "{name}" not found in pod "{worker.pod.metadata.name}"')
         return worker, life
-
-    def _running(self, request: web.Request) -> Life:
-        life = self._find(request)[1]
-        if life.process is None:
-            raise _not_found(f'container not found ("{life.container.name}")')
-        return life
 
 
 def _log_file(worker: PodWorker, life: Life, *, previous: bool) -> tuple[str, logs.Log | None]:

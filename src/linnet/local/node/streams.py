@@ -95,6 +95,18 @@ async def execute(request: web.Request, life: Life, argv: tuple[str, ...]) -> we
     return channel.socket
 
 
+async def refuse(request: web.Request, words: str) -> web.WebSocketResponse:
+    """Tell that a stream cannot be; in the words of an API server that could not upgrade its connection."""
+    channel, _, _ = await _open(request)
+    message = f"Internal error occurred: unable to upgrade connection: {words}"
+    channel.end(
+        {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500}
+    )
+    await channel.send()
+    await channel.socket.close()
+    return channel.socket
+
+
 async def _converse(channel: Channel, pipes: Pipes, process: Process) -> None:
     """Carry the streams until the process has ended and all is sent, or the client is gone."""
     async with asyncio.TaskGroup() as tasks:
