@@ -24,8 +24,10 @@ _NAMESPACE = re.compile(r"the current namespace is ([a-z0-9-]+)(?:, labelled ([a
 _READING = re.compile(
     r"^kubectl (?:-n \S+ )?(?:get|describe|logs|auth|events|rollout (?:history|status))\b(?!.* -w)"
 )
+_UNORDERED = re.compile(r"^kubectl (?:-n \S+ )?(?:label|annotate) .*--list\b")  # kubectl walks a Go map
 _POLICY = re.compile(r"(?:webhookconfiguration|validatingadmissionpolic)\S* .*(?:created|configured|deleted)")
 _GONE = "was refused - did you specify the right host or port?"
+_TOO_SOON = "please wait before attempting to trigger another"
 _LIMIT = 90.0  # seconds that one command may take
 _PAUSE = 0.3  # seconds between two looks
 
@@ -128,7 +130,7 @@ class _Scenario:
         if found is None:
             raise FileNotFoundError(f"no kubectl at {self._settings.kubectl!r}; name one with KUBECTL=")
         launcher = self._bin / "kubectl"
-        launcher.write_text(f'#!/bin/sh\nexec "{found}" "$@"\n')
+        launcher.write_text(f'#!/bin/bash\nexec -a kubectl "{found}" "$@"\n')  # it prints its own name
         launcher.chmod(0o755)
         shutil.copy(self._settings.kubeconfig, self._kubeconfig)
         current = (await self._run("kubectl config current-context")).stdout.strip()
@@ -161,8 +163,8 @@ class _Scenario:
         while True:
             printed = await self._run(self._substituted(step.text))
             outcome = self._judged(step, printed)
-            late = time.monotonic() >= until
-            if outcome.verdict is not Verdict.DIFFERS or late or not _READING.match(step.text):
+            again = _READING.match(step.text) or _TOO_SOON in printed.stderr
+            if outcome.verdict is not Verdict.DIFFERS or time.monotonic() >= until or not again:
                 break
             await asyncio.sleep(_PAUSE)
         if self._settings.settle and _POLICY.search(printed.stdout):
@@ -176,18 +178,18 @@ class _Scenario:
     def _judged(self, step: Command, printed: Printed) -> Outcome:
         wanted = [normal(self._substituted(text)) for text in (step.stdout, step.stderr)]
         got = [normal(text) for text in (printed.stdout, printed.stderr)]
-        if printed.code == step.code and self._matched(wanted, got):
+        if printed.code == step.code and self._matched(step.text, wanted, got):
             return Outcome(step, Verdict.AGREED)
         plain_wanted, plain_got = [*map(without_version, wanted)], [*map(without_version, got)]
-        if printed.code == step.code and self._matched(plain_wanted, plain_got):
+        if printed.code == step.code and self._matched(step.text, plain_wanted, plain_got):
             return Outcome(step, Verdict.VERSION)
         shown = _difference(step, printed, wanted, got, self._bindings)
         return Outcome(step, Verdict.DIFFERS, shown=shown)
 
-    def _matched(self, wanted: list[list[str]], got: list[list[str]]) -> bool:
+    def _matched(self, command: str, wanted: list[list[str]], got: list[list[str]]) -> bool:
         bindings = self._bindings.copy()
         for want, have in zip(wanted, got, strict=True):
-            bound = match_block(want, have, bindings)
+            bound = match_block(want, have, bindings, unordered=bool(_UNORDERED.search(command)))
             if bound is None:
                 return False
             bindings = bound

@@ -207,7 +207,19 @@ def _pruned(schema: Node | None, whole: Json, last: FieldSet, owned: FieldSet) -
     rest = without(schema, whole, difference(everything, wanted)) or {}
     dangling = difference(everything, with_named(schema, fields_of(schema, rest)))
     result: Json = without(schema, whole, intersection(dangling, named_last)) or {}
-    return result
+    return _without_emptied(result, whole)
+
+
+def _without_emptied(result: Json, whole: Json) -> Json:
+    """The object without the containers that lost everything in them."""
+    out: Json = {}
+    for name, value in result.items():
+        before = whole.get(name)
+        if value is None and before is not None:
+            continue
+        both = isinstance(value, dict) and isinstance(before, dict)
+        out[name] = _without_emptied(value, before or {}) if both else value
+    return out
 
 
 def _without_allowed(
