@@ -1,6 +1,6 @@
 """Make the cluster hold a component: server-side apply, object by object, then wait until it works."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -39,9 +39,17 @@ class ApplyError(OSError):
 
 
 async def apply_component(
-    client: Client, component: Component, *, seconds: float, report: Report, dry_run: bool = False
+    client: Client,
+    component: Component,
+    *,
+    seconds: float,
+    report: Report,
+    dry_run: bool = False,
+    after: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Change]:
     """Apply a component's objects and wait until they are ready; its webhooks come after that.
+
+    `after` is what else must come true before the component counts as installed.
 
     Raises:
         ApplyError: the API server refused an object, or something did not become ready within `seconds`.
@@ -55,6 +63,8 @@ async def apply_component(
         if not dry_run:
             await wait_ready(client, plain, seconds=seconds, title=title, report=report)
         changes += [await apply_object(client, obj, dry_run=dry_run) for obj in hooks]
+        if after is not None:
+            await after()
     except (ApplyError, NotReady) as error:
         report.done(f"✘ {title} encountered an error: {error}")
         raise ApplyError(f"component {component.name}: {error}") from error

@@ -29,10 +29,13 @@ async def hand_over(
         ApplyError: something was refused or did not finish within `seconds`; the same call completes it.
     """
     for component in gateway_components(plane, served):
-        await apply_component(client, component, seconds=seconds, report=report)
-        for gateway in served:
-            if gateway.component == component.name:
+        own = [gateway for gateway in served if gateway.component == component.name]
+
+        async def alone(own: Sequence[GatewaySpec] = own) -> None:
+            for gateway in own:
                 await _wait_alone(client, plane, gateway, seconds=seconds, report=report)
+
+        await apply_component(client, component, seconds=seconds, report=report, after=alone)
 
 
 def strangers(pods: Sequence[Mapping[str, Any]], revision: str) -> list[str]:

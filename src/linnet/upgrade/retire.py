@@ -24,7 +24,9 @@ from linnet.kube.watch import Applied, Deleted, Listed, follow
 from linnet.upgrade.gateways import hand_over
 from linnet.upgrade.observe import observe
 from linnet.upgrade.retirement import PURGED, Item, Plan, RetireError, plan
-from linnet.upgrade.users import Observed, User, users
+from linnet.upgrade.users import Observed, User, ending, users
+
+DRAIN = 60.0  # seconds that ending pods keep their control plane
 
 
 class Seen(Struct, frozen=True):
@@ -115,6 +117,7 @@ async def carry_out(client: Client, seen: Seen, made: Plan, *, seconds: float, r
     if made.drops_default:
         for name in await drop_default(client, _bare(namespace)):
             report.done(f"  Removed {name}")
+    await _wait_drained(client, made.revision, seconds=min(seconds, DRAIN), report=report)
     await remove(client, made.removed, namespace, made.revision, seconds=seconds, report=report)
 
 
@@ -172,6 +175,27 @@ async def remove(
         except (NotFound, Conflict):
             continue  # somebody removed it, or made another one under its name
         report.done(f"  Removed {item}.")
+
+
+async def _wait_drained(client: Client, revision: str, *, seconds: float, report: Report) -> None:
+    """Return when no pod that ends needs the revision any more, at most after `seconds`."""
+    pods: dict[tuple[str, str], Object] = {}
+    try:
+        async with asyncio.timeout(seconds), aclosing(follow(client, POD)) as events:
+            async for event in events:
+                match event:
+                    case Listed(items=items):
+                        pods = {key_of(pod): pod for pod in items}
+                    case Applied(object=pod):
+                        pods[key_of(pod)] = pod
+                    case Deleted(object=pod):
+                        pods.pop(key_of(pod), None)
+                left = ending(pods.values(), revision)
+                if not left:
+                    return
+                report.working(f"Waiting for {len(left)} pods of revision {revision} to drain: {left[0]} …")
+    except TimeoutError:
+        report.done(f"  Going on after {seconds:g} seconds, although pods of the revision are still ending")
 
 
 async def _wait_gone(

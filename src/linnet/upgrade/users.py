@@ -97,6 +97,15 @@ def revision_of_pod(pod: Object) -> str:
     return ""
 
 
+def ending(pods: Iterable[Object], revision: str) -> list[str]:
+    """The pods that are ending and have a proxy of this revision: they need their istiod until then (pure)."""
+    return sorted(
+        _id(pod)
+        for pod in pods
+        if pod["metadata"].get("deletionTimestamp") and revision_of_pod(pod) == revision
+    )
+
+
 def _status(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
