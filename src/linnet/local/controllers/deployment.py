@@ -86,7 +86,8 @@ class DeploymentController:
             return deployment
         meta = deployment["metadata"]
         patch = {"metadata": {"annotations": {rollout.REVISION: str(number)}}}
-        stored = await self._client.patch(DEPLOYMENT, meta["name"], meta["namespace"], patch)
+        name, namespace = meta["name"], meta["namespace"]
+        stored = await self._client.patch(DEPLOYMENT, name, namespace, patch, subresource="status")
         self._deployments.remember(stored)
         return stored
 
