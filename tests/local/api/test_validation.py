@@ -181,7 +181,12 @@ def test_defaults_and_nulls(widget: Node) -> None:
 
 def _deployment(container: Json, **spec: Any) -> Json:
     template = {"spec": {"containers": [{"name": "main", **container}]}}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"template": template, **spec}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {},
+        "spec": {"template": template, **spec},
+    }
 
 
 @pytest.mark.parametrize(
@@ -276,7 +281,10 @@ def test_recursive_definitions(schemas: Schemas) -> None:
 )
 def test_the_function_library(rule: str, value: str, holds: bool) -> None:
     """Kubernetes' functions are there."""
-    schema = {"type": "object", "properties": {"v": {"type": "string", "x-kubernetes-validations": [{"rule": rule}]}}}
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "string", "x-kubernetes-validations": [{"rule": rule}]}},
+    }
     node = Schemas({}).register("g", "v1", "K", schema)
     found = [cause.message for cause in validation.causes(node, {"v": value})]
     assert found == ([] if holds else [f'Invalid value: "{value}": failed rule: {rule}'])
