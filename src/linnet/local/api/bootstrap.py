@@ -23,12 +23,15 @@ Json = dict[str, Any]
 
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _USERS = ("admin", "controller-manager", "scheduler", "kubelet")
+_CLUSTER_CRITICAL = (
+    "Used for system critical pods that must run in the cluster, "
+    "but can be moved to another node if necessary."
+)
 _PRIORITIES = (
     (
         "system-cluster-critical",
         2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node "
-        "if necessary.",
+        _CLUSTER_CRITICAL,
     ),
     (
         "system-node-critical",
@@ -59,9 +62,7 @@ def version() -> Json:
     }
 
 
-async def objects(
-    writer: Writer, cluster: Cluster, options: Options, pki: Pki, network: ipaddress.IPv4Network
-) -> None:
+async def objects(writer: Writer, cluster: Cluster, pki: Pki, network: ipaddress.IPv4Network) -> None:
     """Make what is missing; what users changed stays as it is."""
     await _store(cluster, _raw())
     address = str(network[1])

@@ -1,6 +1,6 @@
-"""exec and attach: channels 0 to 4 and 255 in WebSocket messages, or one SPDY stream each, joined to the kubelet.
+"""exec and attach: channels in WebSocket messages, or one SPDY stream each, joined to the kubelet.
 
-    channel 0 stdin, 1 stdout, 2 stderr, 3 the final Status, 4 terminal sizes, 255 close of a channel (v5 only)
+    channel 0 stdin, 1 stdout, 2 stderr, 3 the final Status, 4 terminal sizes, 255 close of a channel (v5)
 
 Source: Kubernetes, `k8s.io/apimachinery/pkg/util/remotecommand`.
 """

@@ -68,7 +68,8 @@ class Kubelet:
                 url, protocols=protocols, autoping=True, max_msg_size=0, compress=0
             )
         except aiohttp.WSServerHandshakeError as error:
-            raise KubeletFailed(error.status, error.message) from error
+            why = "container not found" if error.status == 404 else f"the kubelet answered {error.status}"
+            raise KubeletFailed(error.status, f"unable to upgrade connection: {why}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._failed(url, error) from error
 
@@ -118,6 +119,7 @@ class _Dialled(aiohttp.BaseConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
+        del traces  # nobody traces these
         loop = asyncio.get_running_loop()
         host, port = req.url.host or "", req.url.port or _PORT
         async with asyncio.timeout(timeout.sock_connect):

@@ -14,8 +14,8 @@ VERSION = "v1.35.4"
 class Options(Struct, frozen=True):
     """`state` is the server's directory; the first socket is the one that kubeconfigs name.
 
-    `dial(host_ip, port)` gives a connected, non-blocking socket in the pod network, for webhooks and the kubelet;
-    without it the server connects from its own network.
+    `dial(host_ip, port)` gives a connected, non-blocking socket in the pod network, for webhooks and the
+    kubelet; without it the server connects from its own network.
     """
 
     state: Path

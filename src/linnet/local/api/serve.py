@@ -64,7 +64,7 @@ async def running(options: Options) -> AsyncIterator[Store]:
         parts = _parts(options, store, pki, network)
         stack.push_async_callback(parts.admission.close)
         stack.push_async_callback(parts.kubelet.close)
-        await bootstrap.objects(parts.writer, parts.cluster, options, pki, network)
+        await bootstrap.objects(parts.writer, parts.cluster, pki, network)
         bootstrap.kubeconfigs(options, pki)
         await _listen(parts, options, _tls(pki), stack)
         options.ready()

@@ -78,8 +78,8 @@ _WORDS = [
 ]
 # The end of the dictionary is one string without lengths.
 _TAIL = (
-    "200 OK\x00\x00\x00\x07version\x00\x00\x00\x08HTTP/1.1\x00\x00\x00\x03url\x00\x00\x00\x06public\x00\x00\x00\n"
-    "set-cookie\x00\x00\x00\nkeep-alive\x00\x00\x00\x06origin"
+    "200 OK\x00\x00\x00\x07version\x00\x00\x00\x08HTTP/1.1\x00\x00\x00\x03url\x00\x00\x00\x06public"
+    "\x00\x00\x00\nset-cookie\x00\x00\x00\nkeep-alive\x00\x00\x00\x06origin"
     "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
     "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized"
     "403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented503 Service Unavailable"
@@ -108,7 +108,8 @@ class Stream:
     connection: "Connection"
     number: int
     headers: dict[str, str]
-    received: "asyncio.Queue[bytes | None]" = field(default_factory=asyncio.Queue)  # None: the peer is done
+    # None: the peer is done
+    received: "asyncio.Queue[bytes | None]" = field(default_factory=asyncio.Queue)
     finished: bool = False
 
     def send(self, data: bytes, *, last: bool = False) -> None:

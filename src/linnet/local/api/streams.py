@@ -107,7 +107,7 @@ def _container(pod: Json, query: MultiMapping[str], *, wanted_for: str) -> str:
     wanted = query.get("container", "")
     if not wanted:
         if len(main) == 1:
-            return main[0]
+            return str(main[0])
         if wanted_for != "log":
             return _default(pod, main)
         choice = f"[{' '.join(main)}]"
@@ -139,7 +139,7 @@ def _waiting(pod: Json, container: str) -> str:
         if reason in ("ErrImagePull", "ImagePullBackOff"):
             return "trying and failing to pull image"
         if reason in ("ContainerCreating", "PodInitializing", "CreateContainerConfigError", ""):
-            return reason or "ContainerCreating"
+            return str(reason or "ContainerCreating")
     return ""
 
 

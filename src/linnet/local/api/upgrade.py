@@ -17,8 +17,10 @@ _LAST_WORDS = 5.0  # seconds that the client gets to read what was written
 class _Wire(asyncio.Protocol):
     """Hands what arrives to a connection."""
 
+    transport: asyncio.WriteTransport
     connection: spdy.Connection | None = None
     early: list[bytes] = field(default_factory=list)
+    lost: bool = False
 
     def data_received(self, data: bytes) -> None:
         if self.connection is None:
@@ -29,8 +31,14 @@ class _Wire(asyncio.Protocol):
         except spdy.ProtocolError:
             self.connection.end()
 
+    def write(self, data: bytes) -> None:
+        """Send, unless the client has gone."""
+        if not self.lost:
+            self.transport.write(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        self.lost = True
         if self.connection is not None:
             self.connection.end()
 
@@ -46,11 +54,12 @@ async def upgraded(
     transport = request.transport
     if transport is None:
         raise Refused(400, "BadRequest", "the connection is closed")
-    wire = _Wire()
+    assert isinstance(transport, asyncio.Transport), "HTTP runs over a stream"
+    wire = _Wire(transport)
     transport.set_protocol(wire)
-    connection = spdy.Connection(transport.write, opened)
+    connection = spdy.Connection(wire.write, opened)
     wire.connection = connection
-    transport.write(
+    wire.write(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
         b"X-Stream-Protocol-Version: " + protocol.encode() + b"\r\n\r\n"
     )
@@ -64,4 +73,5 @@ async def upgraded(
         except TimeoutError:
             pass  # it has read enough
     finally:
+        wire.lost = True
         transport.close()
