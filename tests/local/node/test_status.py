@@ -78,6 +78,7 @@ INIT = {
         ((WELL, RUNNING, NOT_YET), "Pending", ""),
         ((WELL, RUNNING, RUNNING), "Running", ""),
         ((WELL, BAD, RUNNING), "Running", ""),
+        ((WELL, RUNNING, WELL), "Running", ""),
     ],
 )
 def test_init_containers_come_first(given: tuple[State, ...], phase: str, initialised: str) -> None:

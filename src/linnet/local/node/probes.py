@@ -82,8 +82,11 @@ async def verdicts(probe: Probe, ask: Check, *, eager: bool) -> AsyncGenerator[V
     not yielded. Source: Kubernetes, "Configure Probes": what is not Ready may be asked more often.
     """
     await asyncio.sleep(probe.initial_delay_seconds)
-    if eager and probe.success_threshold == 1 and await _early(probe, ask):
-        yield Verdict(True, True)
+    if eager and probe.success_threshold == 1:
+        if await _early(probe, ask):
+            yield Verdict(True, True)
+            await asyncio.sleep(probe.period_seconds)
+    else:
         await asyncio.sleep(probe.period_seconds)
     healthy, run = True, 0
     while True:

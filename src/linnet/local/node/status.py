@@ -125,7 +125,8 @@ def pod_phase(pod: Pod, states: Sequence[ContainerState], *, over: bool) -> str:
     main = [state for state in states if not state.init]
     if any(isinstance(state.state, Waiting) and state.last is None for state in main):
         return "Failed" if over else "Pending"
-    if any(isinstance(state.state, Running) for state in main):
+    staying = [state for state in states if not state.init or is_sidecar(state.spec)]
+    if any(isinstance(state.state, Running) for state in staying):
         return "Running"
     ends = [state.state if isinstance(state.state, Terminated) else state.last for state in main]
     succeeded = all(end is not None and end.exit_code == 0 for end in ends)
