@@ -1,11 +1,13 @@
 """Istio's own objects: each is read by itself, and they are put into the order of claims."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
 
 from linnet.ingest.authorization import authorization_policy
+from linnet.ingest.conflicts import conflicts
 from linnet.ingest.decode import Item, Key, Raw, item
 from linnet.ingest.draft import Draft
 from linnet.ingest.gateways import gateway
@@ -44,6 +46,7 @@ class Configuration(Struct, frozen=True, eq=False):
     peers: tuple[PeerAuthentication, ...] = ()
     authorizations: tuple[AuthorizationPolicy, ...] = ()
     modes: Modes = NO_MODES
+    conflicts: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})
     source_labels: frozenset[str] = frozenset()  # keys of proxies' labels that some route asks for
 
 
@@ -76,15 +79,18 @@ def advance(
         return tuple(sorted(by_kind[kind].values(), key=order)) if kind in changed else held
 
     virtual_services = ordered("VirtualService", before.virtual_services)
+    gateways = ordered("Gateway", before.gateways)
+    claims = "VirtualService" in changed or "Gateway" in changed
     peers = ordered("PeerAuthentication", before.peers)
     return Configuration(
         by_kind=by_kind,
         virtual_services=virtual_services,
         destination_rules=ordered("DestinationRule", before.destination_rules),
-        gateways=ordered("Gateway", before.gateways),
+        gateways=gateways,
         peers=peers,
         authorizations=ordered("AuthorizationPolicy", before.authorizations),
         modes=modes(peers, config.root_namespace) if "PeerAuthentication" in changed else before.modes,
+        conflicts=conflicts(virtual_services, gateways) if claims else before.conflicts,
         source_labels=_source_labels(virtual_services)
         if "VirtualService" in changed
         else before.source_labels,

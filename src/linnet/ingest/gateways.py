@@ -113,13 +113,9 @@ def _tls(held: written.ServerTls, path: str, report: Report) -> ServerTls | None
     if any("://" in name or not name for name in credentials):
         report.invalid(f"{path}.credentialName", "is not the name of a Secret")
         return None
-    files = bool(held.server_certificate and held.private_key)
-    if not credentials and not files:
-        report.invalid(path, "has neither credentialName nor serverCertificate with privateKey")
-        return None
-    asks = mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}
-    if asks and not credentials and not held.ca_certificates:
-        report.invalid(f"{path}.caCertificates", "is needed to check callers")
+    if not credentials:
+        # Files in the proxy's container may not be there, and Envoy would refuse the whole listener.
+        report.invalid(f"{path}.credentialName", "is needed: no other certificates have an effect yet")
         return None
     known = tuple(dict.fromkeys(name for name in held.cipher_suites if name in _CIPHERS))
     if len(known) < len(set(held.cipher_suites)):
@@ -131,13 +127,10 @@ def _tls(held: written.ServerTls, path: str, report: Report) -> ServerTls | None
         least = most = ""
     return ServerTls(
         mode=mode,
-        credentials=() if files and not credentials else credentials,
+        credentials=credentials,
         ca=held.ca_cert_credential_name or "",
         names=held.subject_alt_names,
         min_version=least,
         max_version=most,
         ciphers=known,
-        certificate=held.server_certificate or "" if not credentials else "",
-        key=held.private_key or "" if not credentials else "",
-        ca_file=held.ca_certificates or "" if not credentials else "",
     )

@@ -19,6 +19,9 @@ _POLICY = (
     "loadBalancer.consistentHash.httpCookie.attributes",
     "tls.caCrl",
     "tls.credentialName",
+    "tls.clientCertificate",
+    "tls.privateKey",
+    "tls.caCertificates",
     "tunnel",
     "proxyProtocol",
 )
@@ -39,9 +42,12 @@ NOT_HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
     "Gateway": (
         "servers[].defaultEndpoint",
+        "servers[].tls.caCertificates",
         "servers[].tls.caCrl",
         "servers[].tls.ecdhCurves",
         "servers[].tls.insecureSkipVerify",
+        "servers[].tls.privateKey",
+        "servers[].tls.serverCertificate",
         "servers[].tls.tlsCertificates",
         "servers[].tls.verifyCertificateHash",
         "servers[].tls.verifyCertificateSpki",

@@ -48,13 +48,18 @@ class Options(Struct, frozen=True):
 
 
 class Mesh(Struct, frozen=True, eq=False):
-    """The mesh after some changes. `problems` holds an entry, perhaps empty, for each Istio object read."""
+    """The mesh after some changes.
+
+    `problems` holds an entry, perhaps empty, for each Istio object read. `own` are those that an object has
+    by itself, without what others claim.
+    """
 
     options: Options
     objects: Mapping[str, Mapping[Key, Raw]]  # as they came, by kind
     registry: Registry
     configuration: Configuration
     snapshot: Snapshot
+    own: Mapping[Ref, tuple[Problem, ...]]
     problems: Mapping[Ref, tuple[Problem, ...]]
 
 
@@ -70,7 +75,7 @@ def advance(mesh: Mesh, changes: Changes) -> Mesh:
     The result shares with `mesh` whatever did not change, `mesh.snapshot` as a whole if nothing did.
     """
     objects = _kept(mesh, changes)
-    problems = Draft(mesh.problems)
+    problems = Draft(mesh.own)
     config = _config(mesh, objects, problems)
     if config != mesh.snapshot.config:
         started = _anew(mesh.options, config, objects)
@@ -78,8 +83,8 @@ def advance(mesh: Mesh, changes: Changes) -> Mesh:
             {ref: held for ref, held in problems.result().items() if ref.kind == "ConfigMap"}
         )
         every = {(kind, *key): raw for kind, held in objects.items() for key, raw in held.items()}
-        return _folded(replace(started, problems=before), every, objects)
-    return _folded(replace(mesh, problems=problems.result()), changes, objects)
+        return _folded(replace(started, own=before), every, objects)
+    return _folded(replace(mesh, own=problems.result()), changes, objects)
 
 
 def _anew(options: Options, config: MeshConfig, objects: Mapping[str, Mapping[Key, Raw]]) -> Mesh:
@@ -93,7 +98,8 @@ def _anew(options: Options, config: MeshConfig, objects: Mapping[str, Mapping[Ke
         namespace_modes={},
         credentials={},
     )
-    return Mesh(options, objects, EMPTY, EMPTY_CONFIGURATION, snapshot, MappingProxyType({}))
+    nothing: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})
+    return Mesh(options, objects, EMPTY, EMPTY_CONFIGURATION, snapshot, nothing, nothing)
 
 
 def _kept(mesh: Mesh, changes: Changes) -> Mapping[str, Mapping[Key, Raw]]:
@@ -142,7 +148,7 @@ def _ours(raw: Raw | None, revision: str) -> Raw | None:
 def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw]]) -> Mesh:
     """The mesh with changes of everything but its own configuration."""
     config, revision = mesh.snapshot.config, mesh.options.revision
-    problems = Draft(mesh.problems)
+    problems = Draft(mesh.own)
     istio = {
         change: _ours(raw, revision) for change, raw in changes.items() if change[0] in CONFIGURATION_KINDS
     }
@@ -173,7 +179,25 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
         if raw is None:
             problems.put(Ref(kind, name[0], name[1]), None)
     snapshot = _snapshot(mesh.snapshot, registry, configuration, credentials.result())
-    return Mesh(mesh.options, objects, registry, configuration, snapshot, problems.result())
+    own = problems.result()
+    told = _with_conflicts(mesh, own, problems.touched, configuration)
+    return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told)
+
+
+def _with_conflicts(
+    before: Mesh, own: Mapping[Ref, tuple[Problem, ...]], changed: set[Ref], configuration: Configuration
+) -> Mapping[Ref, tuple[Problem, ...]]:
+    """All problems: an object's own, and those of losing a claim."""
+    told = Draft(before.problems)
+    lost = configuration.conflicts
+    stale = set(changed)
+    if lost is not before.configuration.conflicts:
+        stale |= set(lost) | set(before.configuration.conflicts)
+    if not before.problems:
+        stale |= set(own)
+    for ref in stale:
+        told.put(ref, (*own[ref], *lost.get(ref, ())) if ref in own else None)
+    return told.result()
 
 
 def _credential(

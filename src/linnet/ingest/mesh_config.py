@@ -28,7 +28,6 @@ class _MeshConfig(Part, frozen=True):
     connect_timeout: str | None = None
     access_log_file: str | None = None
     access_log_encoding: str | None = None
-    access_log_format: str | None = None
 
 
 _READ = frozenset(field.encode_name for field in msgspec.structs.fields(_MeshConfig))
@@ -67,5 +66,5 @@ def mesh_config(text: str, usual: MeshConfig, report: Report) -> MeshConfig:
         connect_timeout=timeout or usual.connect_timeout,
         access_log=read.access_log_file or "",
         access_log_json=read.access_log_encoding == "JSON",
-        access_log_format=read.access_log_format or "",
+        system_roots=usual.system_roots,
     )

@@ -192,16 +192,10 @@ class _Policy:
         mode = TlsMode(held.mode or "DISABLE")
         if held.sni and not values.is_domain(held.sni):
             self._invalid("tls.sni", f"{held.sni!r} is not the name of a host")
-        if mode is TlsMode.MUTUAL and not (held.client_certificate and held.private_key):
-            # Without a certificate the server refuses: better here than half encrypted elsewhere.
-            self._invalid("tls", "needs clientCertificate and privateKey in mode MUTUAL")
         return ClientTls(
             mode=mode,
             sni=held.sni if held.sni and values.is_domain(held.sni) else "",
             names=held.subject_alt_names,
-            ca=held.ca_certificates or "",
-            certificate=held.client_certificate or "",
-            key=held.private_key or "",
             unverified=bool(held.insecure_skip_verify),
         )
 

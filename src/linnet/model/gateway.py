@@ -36,9 +36,6 @@ class ServerTls(Struct, frozen=True):
     min_version: str = ""  # Envoy's: TLSv1_2
     max_version: str = ""
     ciphers: tuple[str, ...] = ()
-    certificate: str = ""  # files in the proxy's container
-    key: str = ""
-    ca_file: str = ""
 
 
 class Server(Struct, frozen=True):

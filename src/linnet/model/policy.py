@@ -90,14 +90,11 @@ class TlsMode(StrEnum):
 
 
 class ClientTls(Struct, frozen=True):
-    """What a client presents and expects. Names of files are those in the proxy's container."""
+    """What a client presents and expects; `names` are the SANs of which the server has one."""
 
     mode: TlsMode
     sni: str = ""
     names: tuple[str, ...] = ()
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
     unverified: bool = False
 
 

@@ -29,7 +29,7 @@ class MeshConfig(Struct, frozen=True, cache_hash=True):
     connect_timeout: float = 10  # seconds
     access_log: str = ""  # file; empty: none
     access_log_json: bool = False
-    access_log_format: str = ""
+    system_roots: bytes = b""  # PEM: who vouches for servers outside the mesh; empty: nobody does
 
 
 class Snapshot(Struct, frozen=True, eq=False):

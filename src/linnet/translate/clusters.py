@@ -196,6 +196,7 @@ def _encrypt(
     held: ClientTls | None,
     sni: str,
     principals: tuple[str, ...],
+    config: MeshConfig,
     *,
     http2: bool,
 ) -> None:
@@ -221,7 +222,7 @@ def _encrypt(
         case TlsMode.MESH:
             cluster.transport_socket.CopyFrom(tls.mesh_client(held.sni or sni, held.names or principals))
         case TlsMode.SIMPLE | TlsMode.MUTUAL:
-            cluster.transport_socket.CopyFrom(tls.user_client(held, http2=http2))
+            cluster.transport_socket.CopyFrom(tls.user_client(held, config, http2=http2))
 
 
 def _discovery(
@@ -294,7 +295,7 @@ def service_cluster(
     principals = (*backends.principals, *service.alternative_names)
     sni = names.sni(port.number, service.hostname, subset.name if subset is not None else "")
     http2 = port.protocol.is_http2 or (pool.upgrade and port.protocol is Protocol.HTTP)
-    _encrypt(cluster, held, sni, principals, http2=http2)
+    _encrypt(cluster, held, sni, principals, config, http2=http2)
     if policy.outlier is not None and cluster.type != Cluster.ORIGINAL_DST:
         cluster.outlier_detection.CopyFrom(_outlier(policy.outlier))
         panic = Percent(value=policy.outlier.min_health_percent)

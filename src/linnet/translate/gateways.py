@@ -137,7 +137,7 @@ class Planner:
 
     def _can_serve(self, tls: ServerTls) -> bool:
         wanted = set(tls.credentials)
-        if tls.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL} and not tls.ca_file:
+        if tls.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}:
             wanted.add(tls.ca or f"{tls.credentials[0]}-cacert")
         return wanted <= self._usable
 

@@ -70,8 +70,7 @@ class Translator:
             LISTENER: self._listeners(view, snapshot),
             ROUTES: self._routes(view, snapshot),
         }
-        if view.router is not None:
-            parts[SECRET] = self._secrets(view, snapshot)
+        parts[SECRET] = self._secrets(view, snapshot)
         return self._gather(("offer", view), tuple(parts.values()), lambda: Offer(parts))
 
     def end_push(self) -> None:
@@ -272,19 +271,22 @@ class Translator:
     # -- secrets -----------------------------------------------------------------------------------
 
     def _secrets(self, view: ProxyView, snapshot: Snapshot) -> Resources:
-        router, namespace = view.router, view.outbound.namespace
-        assert router is not None
+        router, namespace, config = view.router, view.outbound.namespace, snapshot.config
 
         def make() -> Resources:
             made: Resources = {}
-            for name in secrets.wanted(router.gateways):
+            if config.system_roots and secrets.wants_system_roots(snapshot.destination_rules):
+                roots = self._made(secrets.system_roots, config)
+                made[roots.name] = roots
+            for name in secrets.wanted(router.gateways) if router is not None else ():
                 found = secrets.source_of(name, namespace, snapshot.credentials)
                 if found is not None:
                     one = self._made(secrets.secret, name, *found)
                     made[one.name] = one
             return made
 
-        return self._gather(("secrets", view), (snapshot.credentials,), make)
+        inputs = (snapshot.credentials if router is not None else None, snapshot.destination_rules, config)
+        return self._gather(("secrets", router, namespace), inputs, make)
 
 
 def _same(before: tuple[object, ...], now: tuple[object, ...]) -> bool:

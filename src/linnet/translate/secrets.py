@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from linnet.envoy.messages import CertificateValidationContext, DataSource, Secret, TlsCertificate
 from linnet.model.gateway import Gateway
+from linnet.model.policy import DestinationRule, TlsMode
 from linnet.model.resource import Resource
-from linnet.model.snapshot import Credential
+from linnet.model.snapshot import Credential, MeshConfig
+from linnet.translate.tls import SYSTEM_ROOTS
 from linnet.translate.wire import resource
 
 _CA = "-cacert"
@@ -42,6 +44,24 @@ def source_of(
     if held.certificate:
         return held, False
     return (held, True) if held.ca else None
+
+
+def system_roots(config: MeshConfig) -> Resource:
+    """Who vouches for servers outside the mesh."""
+    trusted = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=config.system_roots))
+    return resource(SYSTEM_ROOTS, Secret(name=SYSTEM_ROOTS, validation_context=trusted))
+
+
+def wants_system_roots(rules: Iterable[DestinationRule]) -> bool:
+    """Whether some rule asks for TLS to servers outside the mesh."""
+    held = [
+        policy
+        for rule in rules
+        for one in (rule.policy, *(subset.policy for subset in rule.subsets))
+        if one is not None
+        for policy in (one.default, *(policy for _, policy in one.ports))
+    ]
+    return any(one.tls is not None and one.tls.mode in {TlsMode.SIMPLE, TlsMode.MUTUAL} for one in held)
 
 
 def secret(name: str, held: Credential, as_ca: bool) -> Resource:

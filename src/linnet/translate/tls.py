@@ -14,7 +14,6 @@ from linnet.envoy.messages import (
     CertificateValidationContext,
     CommonTlsContext,
     ConfigSource,
-    DataSource,
     DownstreamTlsContext,
     Duration,
     GrpcService,
@@ -22,13 +21,12 @@ from linnet.envoy.messages import (
     SdsSecretConfig,
     StringMatcher,
     SubjectAltNameMatcher,
-    TlsCertificate,
     TlsParameters,
     TransportSocket,
     UpstreamTlsContext,
 )
 from linnet.model.gateway import ServerTls, ServerTlsMode
-from linnet.model.policy import ClientTls, TlsMode
+from linnet.model.policy import ClientTls
 from linnet.model.snapshot import MeshConfig
 from linnet.translate import names
 from linnet.translate.wire import ads, any_of
@@ -129,34 +127,35 @@ def mesh_server(config: MeshConfig) -> TransportSocket:
     return TransportSocket(name=_TLS, typed_config=any_of(context))
 
 
-def user_client(tls: ClientTls, *, http2: bool) -> TransportSocket:
-    """TLS that a DestinationRule asks for, with files of the proxy's container."""
+SYSTEM_ROOTS = "file-root:system"  # the name that Istio's agent gives to it
+
+
+def user_client(tls: ClientTls, config: MeshConfig, *, http2: bool) -> TransportSocket:
+    """TLS to servers outside the mesh, whom the system's roots vouch for.
+
+    Without such roots nobody outside is believed: the connection fails rather than going anywhere unchecked.
+    """
     common = CommonTlsContext(
         tls_params=TlsParameters(tls_maximum_protocol_version=TlsParameters.TLSv1_3),
         alpn_protocols=["h2"] if http2 else [],
     )
-    matchers = [matcher for name in tls.names for matcher in _dns_or_uri(name)]
-    expected = CertificateValidationContext(match_typed_subject_alt_names=matchers)
-    if tls.mode is TlsMode.MUTUAL and tls.certificate and tls.key:
-        common.tls_certificates.append(_files(tls.certificate, tls.key))
     if not tls.unverified:
-        if tls.ca:
-            expected.trusted_ca.CopyFrom(DataSource(filename=tls.ca))
-        else:
-            expected.system_root_certs.SetInParent()
-        common.validation_context.CopyFrom(expected)
+        matchers = [matcher for name in tls.names for matcher in _dns_or_uri(name)]
+        roots = _from_control_plane(SYSTEM_ROOTS) if config.system_roots else _from_agent("ROOTCA")
+        common.combined_validation_context.CopyFrom(
+            CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=CertificateValidationContext(
+                    match_typed_subject_alt_names=matchers
+                ),
+                validation_context_sds_secret_config=roots,
+            )
+        )
     context = UpstreamTlsContext(sni=tls.sni, common_tls_context=common)
     if not tls.sni:
         context.auto_host_sni = True
         if not tls.names and not tls.unverified:
             context.auto_sni_san_validation = True
     return TransportSocket(name=_TLS, typed_config=any_of(context))
-
-
-def _files(certificate: str, key: str) -> TlsCertificate:
-    return TlsCertificate(
-        certificate_chain=DataSource(filename=certificate), private_key=DataSource(filename=key)
-    )
 
 
 def gateway_server(tls: ServerTls, config: MeshConfig) -> TransportSocket:
@@ -170,23 +169,17 @@ def gateway_server(tls: ServerTls, config: MeshConfig) -> TransportSocket:
     params.cipher_suites.extend(tls.ciphers)
     for credential in tls.credentials:
         common.tls_certificate_sds_secret_configs.append(_from_control_plane(f"kubernetes://{credential}"))
-    if tls.certificate:
-        common.tls_certificates.append(_files(tls.certificate, tls.key))
     asks = tls.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}
     if asks:
         matchers = [matcher for name in tls.names for matcher in _dns_or_uri(name)]
         expected = CertificateValidationContext(match_typed_subject_alt_names=matchers)
-        if tls.ca_file:
-            expected.trusted_ca.CopyFrom(DataSource(filename=tls.ca_file))
-            common.validation_context.CopyFrom(expected)
-        else:
-            ca = tls.ca or f"{tls.credentials[0]}-cacert"
-            common.combined_validation_context.CopyFrom(
-                CommonTlsContext.CombinedCertificateValidationContext(
-                    default_validation_context=expected,
-                    validation_context_sds_secret_config=_from_control_plane(f"kubernetes://{ca}"),
-                )
+        ca = tls.ca or f"{tls.credentials[0]}-cacert"
+        common.combined_validation_context.CopyFrom(
+            CommonTlsContext.CombinedCertificateValidationContext(
+                default_validation_context=expected,
+                validation_context_sds_secret_config=_from_control_plane(f"kubernetes://{ca}"),
             )
+        )
     context = DownstreamTlsContext(
         common_tls_context=common,
         require_client_certificate=BoolValue(value=tls.mode is ServerTlsMode.MUTUAL),
