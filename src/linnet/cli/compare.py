@@ -90,16 +90,19 @@ def _lines(resources: Mapping[str, Json]) -> list[str]:
     return [
         line
         for name in sorted(resources)
-        for line in json.dumps(_snake(resources[name]), indent=1, sort_keys=True).splitlines()
+        for line in json.dumps(_camel(resources[name]), indent=1, sort_keys=True).splitlines()
     ]
 
 
-def _snake(value: Any) -> Any:
-    """Field names as Envoy writes them; protobuf's JSON of istiod has them in camelCase."""
+def _camel(value: Any) -> Any:
+    """Field names as protobuf's JSON has them; Envoy writes those of the messages."""
     if isinstance(value, dict):
-        return {
-            "".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(v) for key, v in value.items()
-        }
+        return {_json_name(key): _camel(held) for key, held in value.items()}
     if isinstance(value, list):
-        return [_snake(item) for item in value]
+        return [_camel(item) for item in value]
     return value
+
+
+def _json_name(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)

@@ -5,6 +5,7 @@ Source: Istio, `pilot-discovery discovery`: flags and their defaults; environmen
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ PLAINTEXT = "LINNET_PLAINTEXT_XDS"
 @click.option("--log_as_json", "as_json", is_flag=True, help="Logs as JSON.")
 def discovery(level: str, *, as_json: bool, kubeconfig: str | None, context: str, **flags: Any) -> None:
     """Run istiod until it is told to stop (TERM, INT)."""
+    # structlog takes rich for tracebacks if it finds it; a server has no use for its 5 MB
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from linnet.control_plane.logs import configure
     from linnet.control_plane.main import run
 

@@ -29,9 +29,11 @@ def add_gauges(istiod: Istiod, proxies: Proxies) -> None:
     gauge("istiod_uptime_seconds", "Since the start.", lambda: [({}, int(time.time() - istiod.started))])
     gauge("pilot_xds", "Connected proxies by version.", connected)
     gauge("linnet_resources_compared", "Names looked at to find what to send.", compared)
-    gauge(
-        "process_resident_memory_bytes",
-        "Highest resident memory.",
-        lambda: [({}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)],
-    )
+    gauge("process_resident_memory_bytes", "Resident memory.", _resident)
     gauge("process_cpu_seconds_total", "CPU time.", lambda: [({}, time.process_time())])
+
+
+def _resident() -> Samples:
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[1])
+    return [({}, pages * resource.getpagesize())]

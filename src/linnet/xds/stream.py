@@ -114,7 +114,7 @@ class Stream:
             self._subscribe(watch, request)
         elif not request.nonce:
             self._open(request)  # the proxy starts over on the same stream
-        elif outcome is not Outcome.REJECTED:
+        else:
             self._replace_names(watch, request.subscribe)
         return outcome
 
@@ -153,7 +153,7 @@ class Stream:
 
     def _open(self, request: Request) -> None:
         names = set(request.subscribe)
-        watch = Watch(request.type_url, names=names - {"*"}, held=request.held)
+        watch = Watch(request.type_url, names=names - {"*"}, held=dict(request.held))
         watch.wildcard = "*" in names or (request.type_url in WILDCARD and not names)
         self.watches[request.type_url] = watch
         self.watches = dict(sorted(self.watches.items(), key=lambda item: _rank(item[0])))
@@ -180,6 +180,8 @@ class Stream:
         asked = [name for name in request.subscribe if name != "*"]
         watch.names.update(asked)
         watch.fresh.update(asked)
+        for name in (*asked, *request.unsubscribe):
+            watch.held.pop(name, None)  # what it brought along counts no more
 
     def _replace_names(self, watch: Watch, names: tuple[str, ...]) -> None:
         if watch.wildcard and not names:
@@ -226,6 +228,8 @@ class Stream:
             piece = self._current(watch, watch.pieces.popleft())
             if piece:
                 return self._send(watch, piece)
+            if not watch.pieces:
+                watch.rejected.pop("", None)  # none of the rest is offered any more
         goal = newest
         if watch.type_url in _AFTER_CLUSTERS and CLUSTER in self.watches:
             if self._cleared is None:
@@ -267,6 +271,8 @@ class Stream:
         offered = offer.of(watch.type_url)
         fresh, watch.fresh = watch.fresh, set()
         removed = [name for name in step.removed if watch.wants(name)]
+        for name in removed:
+            watch.rejected.pop(name, None)  # nobody asks it to accept that any more
         if watch.type_url in _REMOVED_LAST:
             before = watch.at.offer.of(watch.type_url)
             watch.doomed.update((name, Doomed(goal.turn, before[name])) for name in removed)

@@ -42,7 +42,7 @@ class Watch:
     """A request waits for its answer."""
     fresh: set[str] = field(default_factory=set)
     """Names that must be sent whether or not they changed."""
-    held: Mapping[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     """What the proxy brought along to its first request."""
     doomed: dict[str, Doomed] = field(default_factory=dict)
     pieces: deque[Flight] = field(default_factory=deque)
