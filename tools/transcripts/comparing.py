@@ -50,6 +50,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _BLANKS = re.compile(r"[ \t]+")
 _TIMING = re.compile(r"Waiting for (?:deployment|daemon set|\d+ pods|partitioned)")
+_ENDING = re.compile(r"^(?:pod/)?\S+ \d+/\d+ Terminating ")
 _RANDOM = ("<suffix", "<hash", "<event", "<random", "<pod-ip", "<uid", "<age>", "<cluster-ip")
 
 
@@ -61,6 +62,11 @@ class Bindings:
 
     def copy(self) -> Bindings:
         return Bindings(dict(self.known))
+
+
+def settled(lines: list[str]) -> list[str]:
+    """The lines without pods on their way out: how long they are seen depends on timing."""
+    return [line for line in lines if not _ENDING.search(line)]
 
 
 def normal(text: str) -> list[str]:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 _NODE = "node-1"
 _ADDRESS = "198.51.100.1"
 _STARTS_AFTER = 0.1  # seconds
-_ENDS_AFTER = 0.8
+_ENDS_AFTER = 1.5
 
 
 def _now() -> str:
@@ -116,6 +116,7 @@ class StandIn:
         flags = {"PodReadyToStartContainers": True, "Initialized": True, "Ready": ready}
         flags |= {"ContainersReady": ready, "PodScheduled": True}
         return {
+            "observedGeneration": pod["metadata"].get("generation", 1),
             "phase": "Running" if ready else "Pending",
             "conditions": [
                 {
@@ -146,7 +147,8 @@ def _container(container: Json) -> Json:
     return {
         "name": container["name"],
         "image": image,
-        "imageID": "",
+        "imageID": "" if missing else "sha256:0000",
+        **({} if missing else {"containerID": "containerd://c"}),
         "ready": not missing,
         "started": not missing,
         "restartCount": 0,
