@@ -125,12 +125,21 @@ def _processes(facts: dict[str, Any]) -> Iterator[Process]:
     named = {daemon: "daemon"} | {pid: name for name, pid in (facts.get("processes") or {}).items()}
     node = int((facts.get("processes") or {}).get("node", 0))
     for pid, name in named.items():
-        yield Process(name, pid, _memory(pid))
+        yield Process(name, pid, memory(pid))
     for forker in (pid for pid, parent in parents.items() if parent == node):
-        inits = [pid for pid, parent in parents.items() if parent == forker]
-        yield Process("forker", forker, _memory(forker))
+        inits = [pid for pid, parent in parents.items() if parent == forker and _is_init(pid)]
+        yield Process("forker", forker, memory(forker))
         if inits:
-            yield Process(f"{len(inits)} pod inits", forker, sum(map(_memory, inits)))
+            yield Process(f"{len(inits)} pod inits", forker, sum(map(memory, inits)))
+
+
+def _is_init(pid: int) -> bool:
+    """Whether a process is the first of a pid namespace, and not one of a container."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in file)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _parents() -> dict[int, int]:
@@ -145,7 +154,8 @@ def _parents() -> dict[int, int]:
     return found
 
 
-def _memory(pid: int) -> int:
+def memory(pid: int) -> int:
+    """The proportional share of a process in bytes; 0 when it has ended."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             for line in file:

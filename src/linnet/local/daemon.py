@@ -8,6 +8,7 @@ clients wait instead of being refused. A process dies with its parent: nothing s
 """
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -68,6 +69,8 @@ def main(settings: Settings, ready: int) -> NoReturn:
         linux.name_process(COMM)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays shared with all processes that are forked
         _log("starting", version=settings.version, pid=os.getpid())
         inheritance = _inherit(settings, ready)
         prepared = os.path.exists(f"{settings.paths.pki}/{processes.LAST_CERTIFICATE}")

@@ -1,6 +1,6 @@
 """What a forked process does before it becomes the program of a container: files, mounts, user, capabilities.
 
-Runs in a child of the pod's init. Failures go to the report socket as `Failed`; on success exec closes it.
+Runs in a child of the forker. Failures go to the report socket as `Failed`; on success exec closes it.
 """
 
 import fcntl
@@ -33,14 +33,16 @@ _RESET_SIGNALS = (
 )
 
 
-def become(start: Start, descriptors: Sequence[int], like: int) -> NoReturn:
-    """Become the process that `start` describes. `like` is the pid whose mounts it shares, or 0."""
+def become(start: Start, descriptors: Sequence[int], pod: int, like: int) -> NoReturn:
+    """Become the process that `start` describes. Runs in a child that is in the pod's pid namespace.
+
+    `pod` is the pidfd of the pod's init, `like` the pid whose mounts are shared, or 0.
+    """
     report = socket.socket(fileno=descriptors[3])
     command = start.command
     try:
-        report.send(b"\0")  # tells our pid by the credentials that the kernel adds
         _take_stdio(descriptors[:3], command)
-        _enter_mounts(start, descriptors[4:], like)
+        _enter(start, descriptors[4:], pod, like)
         os.chdir(command.cwd or "/")
         _set_limits()
         _drop_rights(command)
@@ -75,12 +77,17 @@ def _take_stdio(descriptors: Sequence[int], command: Command) -> None:
                 os.fchown(number, command.uid, -1)
 
 
-def _enter_mounts(start: Start, trees: Sequence[int], like: int) -> None:
+def _enter(start: Start, trees: Sequence[int], pod: int, like: int) -> None:
+    """Enter the pod's namespaces, and make or share mounts."""
+    os.umask(0o022)
+    others = linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
     if like:
-        other = os.open(f"/proc/{like}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        linux.setns(other, linux.CLONE_NEWNS)
-        os.close(other)
+        mounts = os.open(f"/proc/{like}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        linux.setns(pod, others)
+        linux.setns(mounts, linux.CLONE_NEWNS)
+        os.close(mounts)
         return
+    linux.setns(pod, others | linux.CLONE_NEWNS)
     linux.unshare(linux.CLONE_NEWNS)
     rootfs.make_private()
     for tree, place in zip(trees, start.places, strict=True):

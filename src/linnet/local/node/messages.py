@@ -1,7 +1,8 @@
-"""What the node, the forker and the inits of pods say to each other: one msgpack message per packet.
+"""What the node and the forker say to each other: one msgpack message per packet, with descriptors.
 
-node ──Birth + (control, network)──▶ forker ──fork──▶ init        node ◀──Born + pidfd── forker
-node ──Start + (stdio, report, mounts)──▶ init ──fork──▶ process  node ◀──Ready, Failed, Exited── init
+node ──Birth + (report, network)──▶ forker ──fork──▶ init of a pod      node ◀──Born + pidfd── forker
+node ──Start + (stdio, report, mounts)──▶ forker ──fork──▶ process      node ◀──Exited── forker
+A report socket tells whether it worked: Started, Ready or Failed, and its end.
 """
 
 import socket
@@ -22,14 +23,26 @@ class Layout(Struct, frozen=True):
 
 
 class Birth(Struct, frozen=True, tag=True):
-    """Fork the init of a pod. Descriptors: its control socket, its network namespace."""
+    """Fork the init of a pod. Descriptors: the report socket, the pod's network namespace."""
 
+    pod: int  # how the pod is called from now on
     hostname: str
     files: tuple[tuple[str, str], ...]  # of /etc: (name, content)
 
 
 class Born(Struct, frozen=True, tag=True):
-    """The init runs. Descriptor: its pidfd."""
+    """The init has been forked. Descriptor: its pidfd."""
+
+    pod: int
+    pid: int
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The root and the namespaces of the pod are made."""
+
+
+class Started(Struct, frozen=True, tag=True):
+    """A process has been forked; when the report socket ends without `Failed`, it runs its program."""
 
     pid: int
 
@@ -41,10 +54,6 @@ class Failed(Struct, frozen=True, tag=True):
     text: str
 
 
-class Ready(Struct, frozen=True, tag=True):
-    """The root and the namespaces of the pod are made."""
-
-
 class Place(Struct, frozen=True):
     """Where the next descriptor of a Start message is mounted."""
 
@@ -53,8 +62,9 @@ class Place(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True, tag=True):
-    """Fork a process. Descriptors: stdin, stdout, stderr, the report socket, then one per place."""
+    """Fork a process of a pod. Descriptors: stdin, stdout, stderr, the report socket, one per place."""
 
+    pod: int
     number: int  # how this process is called from now on
     command: Command
     places: tuple[Place, ...] = ()
@@ -75,15 +85,14 @@ class Exited(Struct, frozen=True, tag=True):
     code: int
 
 
-FromInit = Ready | Failed | Exited
-ToInit = Start | Kill
-FromForker = Born | Failed
+Request = Birth | Start | Kill
+News = Born | Exited
+Report = Ready | Started | Failed
 
 encode = msgspec.msgpack.Encoder().encode
-decode_birth = msgspec.msgpack.Decoder(Birth).decode
-decode_from_init: msgspec.msgpack.Decoder[FromInit] = msgspec.msgpack.Decoder(FromInit)
-decode_to_init: msgspec.msgpack.Decoder[ToInit] = msgspec.msgpack.Decoder(ToInit)
-decode_from_forker: msgspec.msgpack.Decoder[FromForker] = msgspec.msgpack.Decoder(FromForker)
+decode_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+decode_news: msgspec.msgpack.Decoder[News] = msgspec.msgpack.Decoder(News)
+decode_report: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 MAX_MESSAGE = 1 << 18
 MAX_DESCRIPTORS = 200

@@ -1,4 +1,4 @@
-"""Sandboxes: pods as processes in namespaces, made by the forker, spoken to by one socket each.
+"""Sandboxes: pods as processes in namespaces, made by the forker on routed links.
 
 Implements `linnet.local.node.runtime`.
 """
@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import stat
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from linnet.local.node import messages
 from linnet.local.node.forker import Forker
-from linnet.local.node.messages import Birth, Born, Exited, Failed, Kill, Place, Ready, Start
+from linnet.local.node.forking import Forking
+from linnet.local.node.messages import Birth, Place, Start
 from linnet.local.node.network import Network
 from linnet.local.node.runtime import Command, Mount, Process, SandboxSpec, Stdio
 from linnet.netlink import linux
@@ -21,120 +21,79 @@ from linnet.netlink.dial import connected
 from linnet.netlink.namespaces import listener_in
 
 _BIRTH_TIMEOUT = 20.0  # seconds; a loaded machine
-_CREDENTIALS = struct.Struct("=iII")
-_SO_PASSCRED, _SCM_CREDENTIALS, _SO_SNDBUFFORCE = 16, 2, 32
+_KILLED = 128 + signal.SIGKILL
 
 
 class LocalSandboxes:
     """Makes sandboxes with the help of the forker and the pod network."""
 
     def __init__(self, forker: Forker, network: Network) -> None:
-        forker.control.setblocking(False)
-        self._forker = forker.control
+        self._control = forker.control
         self._network = network
-        self._one_birth = asyncio.Lock()
+        self._forking: Forking | None = None
 
     async def create(self, spec: SandboxSpec) -> "LocalSandbox":
         """A new sandbox with its network up. Raises OSError with the step that failed in its message."""
-        ip = self._network.addresses.take()
+        if self._forking is None:
+            self._forking = Forking(self._control)
+        forking, network = self._forking, self._network
+        ip = network.addresses.take()
+        namespace = -1
         try:
-            return await self._create(spec, ip)
+            namespace = network.attach(ip)
+            birth = Birth(forking.number(), spec.hostname, _etc_files(spec, ip))
+            pidfd = await _named(
+                "make the root of the pod", forking.bear(birth, namespace, timeout=_BIRTH_TIMEOUT)
+            )
         except BaseException:
-            self._network.detach(ip)
-            self._network.addresses.give_back(ip)
+            if namespace >= 0:
+                os.close(namespace)
+            network.detach(ip)
+            network.addresses.give_back(ip)
             raise
-
-    async def _create(self, spec: SandboxSpec, ip: str) -> "LocalSandbox":
-        namespace = self._network.attach(ip)
-        control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            control.setblocking(False)
-            _enlarge(control)
-            birth = Birth(spec.hostname, _etc_files(spec, ip))
-            pidfd = await self._fork(birth, [its.fileno(), namespace])
-        except BaseException:
-            control.close()
-            os.close(namespace)
-            raise
-        finally:
-            its.close()
-        sandbox = LocalSandbox(ip, control, pidfd, namespace, self._network)
-        try:
-            await sandbox.born()
-        except BaseException:
-            await sandbox.destroy()
-            raise
-        return sandbox
-
-    async def _fork(self, birth: Birth, descriptors: list[int]) -> int:
-        async with self._one_birth:
-            await _send(self._forker, messages.encode(birth), descriptors)
-            data, given = await _receive(self._forker, 1)
-        if not data:
-            raise ConnectionResetError("fork the init of the pod: the forker has ended")
-        match messages.decode_from_forker.decode(data):
-            case Born():
-                return given[0]
-            case Failed(number=number, text=text):
-                raise OSError(number, text)
+        return LocalSandbox(birth.pod, ip, pidfd, namespace, network, forking)
 
 
 class LocalSandbox:
     """One pod's namespaces, as `runtime.Sandbox`."""
 
-    def __init__(self, ip: str, control: socket.socket, pidfd: int, namespace: int, network: Network) -> None:
+    def __init__(
+        self, pod: int, ip: str, pidfd: int, namespace: int, network: Network, forking: Forking
+    ) -> None:
+        self._pod = pod
         self._ip = ip
-        self._control = control
         self._pidfd = pidfd
         self._namespace = namespace
         self._network = network
+        self._forking = forking
         self._processes: dict[int, LocalProcess] = {}
-        self._last = 0
         self._ended = asyncio.Event()
-        self._settled = asyncio.Event()  # born, or not
-        self._failure: OSError | None = None
-        loop = asyncio.get_running_loop()
-        loop.add_reader(pidfd, self._on_end)
-        loop.add_reader(control, self._on_message)
+        asyncio.get_running_loop().add_reader(pidfd, self._on_end)
 
     @property
     def ip(self) -> str:
         """The pod IP."""
         return self._ip
 
-    async def born(self) -> None:
-        """Return when the init has made the pod's root. Raises OSError."""
-        async with asyncio.timeout(_BIRTH_TIMEOUT):
-            await self._settled.wait()
-        if self._failure:
-            raise self._failure
-
     async def start(self, command: Command, stdio: Stdio, *, like: Process | None = None) -> "LocalProcess":
         """Run a command; see `runtime.Sandbox.start`."""
         if self._ended.is_set():
             raise ProcessLookupError(3, "the sandbox has ended")
-        self._last += 1
-        number = self._last
-        shared = like.number if isinstance(like, LocalProcess) else 0
-        report, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        opened = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
-        process = LocalProcess(number, self._signal)
+        number = self._forking.number()
+        process = LocalProcess(number, self._forking.kill)
         self._processes[number] = process
+        shared = like.number if isinstance(like, LocalProcess) else 0
+        opened = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
         try:
-            report.setblocking(False)
-            report.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
             places = () if shared else _open_mounts(command.mounts, opened)
             standard = [opened[0] if fd is None else fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr)]
-            start = Start(number, command, places, shared)
-            await _send(self._control, messages.encode(start), [*standard, its.fileno(), *opened[1:]])
-            its.close()
-            process.pid = await _started(report, command)
+            start = Start(self._pod, number, command, places, shared)
+            starting = self._forking.start(start, [*standard, *opened[1:]], self._end_of(process))
+            process.pid = await _named(f"start {command.argv[0]}", starting)
         except BaseException:
             self._processes.pop(number, None)
             raise
         finally:
-            report.close()
-            its.close()
             for descriptor in opened:
                 os.close(descriptor)
         return process
@@ -162,43 +121,24 @@ class LocalSandbox:
             raise ConnectionRefusedError(111, "the sandbox has ended")
         return self._namespace
 
-    def _signal(self, number: int, signal_number: int) -> None:
-        if self._ended.is_set() or number not in self._processes:
-            return
-        self._control.send(messages.encode(Kill(number, signal_number)))
+    def _end_of(self, process: "LocalProcess") -> Callable[[int], None]:
+        def ended(code: int) -> None:
+            self._processes.pop(process.number, None)
+            process.finish(code)
 
-    def _on_message(self) -> None:
-        """Take what the init said."""
-        while data := _packet(self._control):
-            match messages.decode_from_init.decode(data):
-                case Ready():
-                    self._settled.set()
-                case Failed(number=number, text=text):
-                    self._failure = OSError(number, f"make the root of the pod: {text}")
-                    self._settled.set()
-                case Exited(number=number, code=code):
-                    if process := self._processes.pop(number, None):
-                        process.finish(code)
-        if data is not None:  # end of file: the end of the init follows
-            asyncio.get_running_loop().remove_reader(self._control)
+        return ended
 
     def _on_end(self) -> None:
         """The init is dead, and so is everything in its pid namespace."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        self._on_message()
-        loop.remove_reader(self._control)
-        self._control.close()
+        asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         os.close(self._namespace)
         self._network.detach(self._ip)
         self._network.addresses.give_back(self._ip)
         self._ended.set()
-        if not self._settled.is_set():
-            self._failure = ChildProcessError(10, "make the root of the pod: its init has ended")
-            self._settled.set()
-        for process in self._processes.values():
-            process.finish(128 + signal.SIGKILL)
+        for number, process in self._processes.items():
+            self._forking.forget(number)
+            process.finish(_KILLED)
         self._processes.clear()
 
 
@@ -228,6 +168,16 @@ class LocalProcess:
         self._done.set()
 
 
+async def _named(step: str, doing: Coroutine[Any, Any, int]) -> int:
+    """What is awaited; a failure names the step."""
+    try:
+        return await doing
+    except TimeoutError as error:
+        raise TimeoutError(f"{step}: no answer") from error
+    except OSError as error:
+        raise OSError(error.errno or 0, f"{step}: {error.strerror or error}") from error
+
+
 def _etc_files(spec: SandboxSpec, ip: str) -> tuple[tuple[str, str], ...]:
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback", f"{ip} {spec.hostname}"]
     lines += [f"{address} {names}" for address, names in spec.hosts]
@@ -247,74 +197,3 @@ def _open_mounts(mounts: tuple[Mount, ...], opened: list[int]) -> tuple[Place, .
         linux.mount_attributes(mount.source, restrictions, fd=tree)
         places.append(Place(mount.target, stat.S_ISDIR(os.fstat(tree).st_mode)))
     return tuple(places)
-
-
-async def _started(report: socket.socket, command: Command) -> int:
-    """The pid of a process that runs its program now. Raises OSError with the reason why it does not."""
-    pid = 0
-    while True:
-        await _until_readable(report)
-        data, ancillary, _, _ = report.recvmsg(messages.MAX_MESSAGE, socket.CMSG_SPACE(_CREDENTIALS.size))
-        if not data:
-            if not pid:
-                raise ProcessLookupError(3, f"start {command.argv[0]}: the sandbox has ended")
-            return pid
-        if data != b"\0":
-            failed = messages.decode_from_init.decode(data)
-            assert isinstance(failed, Failed)
-            raise OSError(failed.number, f"start {command.argv[0]}: {failed.text}")
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SCM_CREDENTIALS:
-                pid = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
-
-
-def _packet(control: socket.socket) -> bytes | None:
-    """The next packet; empty at the end, None when there is none yet."""
-    try:
-        return control.recv(messages.MAX_MESSAGE)
-    except BlockingIOError:
-        return None
-    except ConnectionResetError:
-        return b""
-
-
-def _enlarge(control: socket.socket) -> None:
-    """Let a message with a large environment fit."""
-    try:
-        control.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 4 * messages.MAX_MESSAGE)
-    except PermissionError:
-        control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * messages.MAX_MESSAGE)
-
-
-async def _send(control: socket.socket, data: bytes, descriptors: list[int]) -> None:
-    while True:
-        try:
-            socket.send_fds(control, [data], descriptors)
-            return
-        except BlockingIOError:
-            await _until_writable(control)
-
-
-async def _receive(control: socket.socket, descriptors: int) -> tuple[bytes, list[int]]:
-    await _until_readable(control)
-    return messages.receive(control, descriptors)
-
-
-async def _until_readable(control: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(control, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(control)
-
-
-async def _until_writable(control: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(control, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(control)
