@@ -18,7 +18,7 @@ def write_endpoints(settings: Settings, host: Host, addresses: tuple[str, ...]) 
     """Put the file in place in one step; Envoy never sees half of it. Raises OSError."""
     directory = host.here(ENDPOINTS_DIRECTORY)
     os.makedirs(directory, exist_ok=True)
-    os.chmod(directory, 0o755)  # whatever our umask: Envoy may have another user
+    os.chmod(directory, 0o755)  # noqa: S103 (whatever our umask: Envoy may have another user)
     content = json.dumps(endpoints(settings.discovery, addresses, settings.discovery_port))
     path = host.here(ENDPOINTS_FILE)
     write_atomically(path, content)
