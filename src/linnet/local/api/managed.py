@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from linnet.local.api.configchecks import Untypable, check
 from linnet.local.api.fieldsets import (
     FieldSet,
     Path,
@@ -20,7 +21,7 @@ from linnet.local.api.fieldsets import (
     union,
 )
 from linnet.local.api.managers import APPLY, UPDATE, Manager, Managers, Owned
-from linnet.local.api.typed import Untypable, check, compared, fields_of, merged, with_named, without
+from linnet.local.api.typed import compared, fields_of, merged, with_named, without
 
 if TYPE_CHECKING:
     from linnet.local.api.schemas import Node

@@ -14,42 +14,33 @@ _NAME = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _PERCENT = re.compile(r"[0-9]+%")
 
+_ENDS = "and must start and end with an alphanumeric character"
+_SUBDOMAIN_RULE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', " + _ENDS
+)
+_LABEL_RULE = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', " + _ENDS
+_LABEL_1035_RULE = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+    "start with an alphabetic character, and end with an alphanumeric character"
+)
+_NAME_RULE = "name part must consist of alphanumeric characters, '-', '_' or '.', " + _ENDS
+_VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', " + _ENDS
+)
+_KEY_RULE = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+_PERCENT_RULE = (
+    "a valid percent string must be a numeric string followed by an ending '%' "
+    "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+)
+
+# text, examples, regular expression
 _RULES = (
-    (
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-        "start and end with an alphanumeric character",
-        ("example.com",),
-        _SUBDOMAIN,
-    ),
-    (
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-        "end with an alphanumeric character",
-        ("my-name", "123-abc"),
-        _LABEL,
-    ),
-    (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-        "character, and end with an alphanumeric character",
-        ("my-name", "abc-123"),
-        _LABEL_1035,
-    ),
-    (
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-        "alphanumeric character",
-        ("MyName", "my.name", "123-abc"),
-        _NAME,
-    ),
-    (
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-        "start and end with an alphanumeric character",
-        ("MyValue", "my_value", "12345"),
-        _VALUE,
-    ),
-    (
-        "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
-        ("key.name", "KEY_NAME", "key-name"),
-        r"[-._a-zA-Z0-9]+",
-    ),
+    (_SUBDOMAIN_RULE, ("example.com",), _SUBDOMAIN),
+    (_LABEL_RULE, ("my-name", "123-abc"), _LABEL),
+    (_LABEL_1035_RULE, ("my-name", "abc-123"), _LABEL_1035),
+    (_NAME_RULE, ("MyName", "my.name", "123-abc"), _NAME),
+    (_VALUE_RULE, ("MyValue", "my_value", "12345"), _VALUE),
+    (_KEY_RULE, ("key.name", "KEY_NAME", "key-name"), r"[-._a-zA-Z0-9]+"),
 )
 
 
@@ -129,12 +120,7 @@ def path_segment(value: str) -> list[str]:
 
 def percent(value: str) -> list[str]:
     """`25%`."""
-    if _PERCENT.fullmatch(value):
-        return []
-    return [
-        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
-        "used for validation is '[0-9]+%')"
-    ]
+    return [] if _PERCENT.fullmatch(value) else [_PERCENT_RULE]
 
 
 def port_name(value: str) -> list[str]:

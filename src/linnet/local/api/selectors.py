@@ -7,26 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from linnet.local.api import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Json = dict[str, Any]
 
-_QUALIFIED = re.compile(r"(?:([a-z0-9.-]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
-_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
-_MOST = 63  # characters of a label's name or value
 _SYMBOLS = frozenset(["=", "==", "!=", "!", "(", ")", ",", "<", ">"])
-_VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
-    "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_KEY_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
 
 
 class SelectorError(ValueError):
@@ -131,9 +120,8 @@ class _LabelParser:
     def _comparison(self, key: str, sign: str) -> Requirement:
         value = self._value()
         if not value.lstrip("-").isdigit():
-            raise SelectorError(
-                f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
-            )
+            why = "for 'Gt', 'Lt' operators, the value must be an integer"
+            raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {why}')
         return Requirement(key, "gt" if sign == ">" else "lt", frozenset([value]))
 
     def _value(self) -> str:
@@ -148,24 +136,21 @@ class _LabelParser:
     def _values(self) -> frozenset[str]:
         self._expect("(")
         values = [self._value() if self._peek() != ")" else ""]
-        while (token := self._next()) == ",":
+        while (symbol := self._next()) == ",":
             values.append(self._value() if self._peek() != ")" else "")
-        if token != ")":
-            self._fail(token, "',' or ')'")
+        if symbol != ")":
+            self._fail(symbol, "',' or ')'")
         return frozenset(values)
 
 
 def _check_key(key: str) -> None:
-    matched = _QUALIFIED.fullmatch(key)
-    if not matched or len(matched[2]) > _MOST:
-        raise SelectorError(f'key: Invalid value: "{key}": {_KEY_RULE}')
+    for why in names.qualified(key):
+        raise SelectorError(f'key: Invalid value: "{key}": {why}')
 
 
 def _check_value(value: str) -> None:
-    if len(value) > _MOST:
-        raise SelectorError(f'values[0]: Invalid value: "{value}": must be no more than {_MOST} bytes')
-    if not _VALUE.fullmatch(value):
-        raise SelectorError(f'values[0]: Invalid value: "{value}": {_VALUE_RULE}')
+    for why in names.label_value(value):
+        raise SelectorError(f'values[0]: Invalid value: "{value}": {why}')
 
 
 def fields(text: str) -> tuple[Requirement, ...]:
@@ -206,7 +191,7 @@ def _requirements(selector: Json) -> tuple[Requirement, ...]:
 
 
 def selected(selector: Json | None, values: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector (`matchLabels`, `matchExpressions`) selects the labels; None selects nothing."""
+    """Whether a LabelSelector object selects the labels; None selects nothing."""
     return selector is not None and matches(_requirements(selector), values)
 
 
