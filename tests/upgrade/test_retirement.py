@@ -138,6 +138,26 @@ def test_an_interrupted_removal_goes_on(step: int) -> None:
     assert made(left, "1-0-0", ["canary"], "canary").removed == expected
 
 
+@pytest.mark.parametrize("left", ["Service", "Pod"])
+def test_an_interrupted_hand_over_goes_on(left: str) -> None:
+    """The Deployment has moved already, and something else of the gateway has not."""
+    objects = cluster("1-0-0", "canary", gateways="1-0-0", default="1-0-0")
+    pods = []
+    if left == "Service":
+        services = next(found for kind, found in objects.items() if kind.name == "Service")
+        (gateway,) = [o for o in services if o["metadata"]["name"] == "istio-ingressgateway"]
+        gateway["metadata"]["labels"]["istio.io/rev"] = "canary"
+    else:
+        labels = {
+            "operator.istio.io/component": "IngressGateways",
+            "istio.io/rev": "canary",
+            "service.istio.io/canonical-name": "istio-ingressgateway",
+        }
+        pods = [{"metadata": {"name": "gw-1", "labels": labels}}]
+    found = plan("canary", present=["1-0-0", "canary"], default="1-0-0", objects=objects, pods=pods)
+    assert (found.gateways, found.gateways_to) == (("istio-ingressgateway",), "1-0-0")
+
+
 def test_user_made_service_of_the_guide_goes_with_its_revision() -> None:
     """The copied Service `istiod` carries the canary's labels, and goes when the canary goes."""
     objects = cluster("1-0-0", "canary", gateways="1-0-0", default="1-0-0")

@@ -204,5 +204,5 @@ async def _purge(namespace: str, *, ask: bool, dry_run: bool, seconds: float) ->
         if ask and not confirm("Proceed? (y/N)"):
             print("Cancelled.")
             raise SystemExit(FAILED)
-        await remove(client, items, namespace, "", seconds=seconds, report=Progress())
+        await remove(client, items, "", seconds=seconds, report=Progress())
     print("✔ Uninstall complete")

@@ -79,6 +79,7 @@ def prepare(seen: Seen, revision: str, *, new_default: str = "", gateways_to: st
         present=_with_istiod(seen, revision),
         default=seen.default,
         objects=seen.objects,
+        pods=seen.observed.pods,
         new_default=new_default,
         gateways_to=gateways_to,
     )
@@ -107,32 +108,38 @@ async def carry_out(client: Client, seen: Seen, made: Plan, *, seconds: float, r
     """
     namespace = seen.observed.namespace
     if made.gateways_to:
-        leaving, taker = [await _plane(client, namespace, name) for name in (made.revision, made.gateways_to)]
+        leaving = await _recorded(client, namespace, made.revision)
+        taker = await _plane(client, namespace, made.gateways_to)
         await _move_gateways(client, leaving, taker, made, seconds=seconds, report=report)
     if made.heir:
-        heir = await _plane(client, namespace, made.heir)
-        assert heir is not None
-        await make_default(client, heir)
+        await make_default(client, await _plane(client, namespace, made.heir))
         report.done(f"✔ Revision {made.heir} is the default now")
     if made.drops_default:
         for name in await drop_default(client, _bare(namespace)):
             report.done(f"  Removed {name}")
     await _wait_drained(client, made.revision, seconds=min(seconds, DRAIN), report=report)
-    await remove(client, made.removed, namespace, made.revision, seconds=seconds, report=report)
+    await remove(client, made.removed, made.revision, seconds=seconds, report=report)
 
 
-async def _plane(client: Client, namespace: str, revision: str) -> Plane | None:
-    name = suffixed("values", "" if revision == NAME else revision)
-    try:
-        found = recorded(await client.get(CONFIG_MAP, name, namespace))
-    except NotFound:
-        found = None
+async def _plane(client: Client, namespace: str, revision: str) -> Plane:
+    found = await _recorded(client, namespace, revision)
     if found is None:
         raise RetireError(
-            f"ConfigMap {namespace}/{name} does not say how revision {revision} was installed; "
-            "install it again first"
+            f"ConfigMap {namespace}/{_record_name(revision)} does not say how revision {revision} "
+            "was installed; install it again first"
         )
     return found
+
+
+async def _recorded(client: Client, namespace: str, revision: str) -> Plane | None:
+    try:
+        return recorded(await client.get(CONFIG_MAP, _record_name(revision), namespace))
+    except NotFound:
+        return None
+
+
+def _record_name(revision: str) -> str:
+    return suffixed("values", "" if revision == NAME else revision)
 
 
 def _bare(namespace: str) -> Plane:
@@ -142,14 +149,13 @@ def _bare(namespace: str) -> Plane:
 async def _move_gateways(
     client: Client,
     leaving: Plane | None,
-    taker: Plane | None,
+    taker: Plane,
     made: Plan,
     *,
     seconds: float,
     report: Report,
 ) -> None:
     """The taker's own description of a gateway wins; else the leaving revision's serves."""
-    assert taker is not None
     own = {gateway.name: gateway for gateway in taker.gateways}
     inherited = {gateway.name: gateway for gateway in (leaving.gateways if leaving else ())}
     wanted = [own.get(name) or inherited.get(name) for name in made.gateways]
@@ -162,13 +168,13 @@ async def _move_gateways(
 
 
 async def remove(
-    client: Client, items: Iterable[Item], namespace: str, revision: str, *, seconds: float, report: Report
+    client: Client, items: Iterable[Item], revision: str, *, seconds: float, report: Report
 ) -> None:
     """Delete objects in order; after the Deployments, wait until their pods are gone."""
     waited = False
     for item in items:
         if not waited and PURGED.index(item.kind) > PURGED.index(DEPLOYMENT):
-            await _wait_gone(client, namespace, revision, seconds=seconds, report=report)
+            await _wait_gone(client, revision, seconds=seconds, report=report)
             waited = True
         try:
             await client.delete(item.kind, item.name, item.namespace, uid=item.uid)
@@ -198,15 +204,14 @@ async def _wait_drained(client: Client, revision: str, *, seconds: float, report
         report.done(f"  Going on after {seconds:g} seconds, although pods of the revision are still ending")
 
 
-async def _wait_gone(
-    client: Client, namespace: str, revision: str, *, seconds: float, report: Report
-) -> None:
-    selector = f"app=istiod,{REV}={revision}" if revision else "app=istiod"
+async def _wait_gone(client: Client, revision: str, *, seconds: float, report: Report) -> None:
+    """Return when no pod of istiod or of a gateway is left of the revision (of any, if it is empty)."""
+    selector = f"{COMPONENT},{REV}={revision}" if revision else COMPONENT
     names: set[tuple[str, str]] = set()
     try:
         async with (
             asyncio.timeout(seconds),
-            aclosing(follow(client, POD, namespace, labels=selector)) as events,
+            aclosing(follow(client, POD, labels=selector)) as events,
         ):
             async for event in events:
                 match event:

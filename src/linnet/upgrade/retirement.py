@@ -45,6 +45,7 @@ ORDER: tuple[Kind, ...] = (
 )
 PURGED: tuple[Kind, ...] = (*ORDER, CUSTOM_RESOURCE_DEFINITION)
 GATEWAYS = frozenset({INGRESS, EGRESS})
+CANONICAL_NAME = "service.istio.io/canonical-name"  # of a gateway's pods: the name of the gateway
 
 
 class RetireError(ValueError):
@@ -87,18 +88,19 @@ def plan(
     present: Iterable[str],
     default: str,
     objects: Mapping[Kind, Sequence[Object]],
+    pods: Iterable[Object] = (),
     new_default: str = "",
     gateways_to: str = "",
 ) -> Plan:
     """The plan for removing a revision. `present`: all installed revisions; `default`: who has the tag.
 
-    `objects` are those of `ORDER` that carry a component label.
+    `objects` are those of `ORDER` that carry a component label; `pods` are those of gateways.
 
     Raises:
         RetireError: there is no such revision, or it is not clear who takes over.
     """
     others = sorted(set(present) - {revision})
-    served = _gateways_of(objects, revision)
+    served = _gateways_of(objects, pods, revision)
     if revision not in set(present) and not _owned(objects, revision, gateways=False):
         raise RetireError(
             f"could not find target revision {revision}; there are: {', '.join(others) or 'none'}"
@@ -159,12 +161,18 @@ def _labels(obj: Object) -> Mapping[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def _gateways_of(objects: Mapping[Kind, Sequence[Object]], revision: str) -> list[str]:
-    return sorted(
-        obj["metadata"]["name"]
-        for obj in objects.get(DEPLOYMENT, ())
-        if _labels(obj).get(COMPONENT) in GATEWAYS and _labels(obj).get(REV, NAME) == revision
-    )
+def _gateways_of(
+    objects: Mapping[Kind, Sequence[Object]], pods: Iterable[Object], revision: str
+) -> list[str]:
+    """The gateways of which anything still says this revision: hand-overs get interrupted."""
+
+    def serves(obj: Object) -> bool:
+        return _labels(obj).get(COMPONENT) in GATEWAYS and _labels(obj).get(REV, NAME) == revision
+
+    kinds = (DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+    names = {obj["metadata"]["name"] for kind in kinds for obj in objects.get(kind, ()) if serves(obj)}
+    names |= {_labels(pod).get(CANONICAL_NAME, "") for pod in pods if serves(pod)}
+    return sorted(names - {""})
 
 
 def _owned(objects: Mapping[Kind, Sequence[Object]], revision: str, *, gateways: bool) -> list[Item]:

@@ -98,7 +98,7 @@ def revision_of_pod(pod: Object) -> str:
 
 
 def ending(pods: Iterable[Object], revision: str) -> list[str]:
-    """The pods that are ending and have a proxy of this revision: they need their istiod until then (pure)."""
+    """The pods that are ending and have a proxy of this revision: they need their istiod until then."""
     return sorted(
         _id(pod)
         for pod in pods
