@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from linnet.objects.parts import Part, UInt32, UInt64
+from linnet.objects.parts import Duration, Part, UInt32, UInt64
 from linnet.objects.virtual_service import PortNumber
 
 SimpleBalancing = Literal[
@@ -16,8 +16,8 @@ SimpleBalancing = Literal[
 
 
 class Http2KeepAlive(Part, frozen=True):
-    interval: str | None = None
-    timeout: str | None = None
+    interval: Duration | None = None
+    timeout: Duration | None = None
 
 
 class ConnectionPoolHttp(Part, frozen=True):
@@ -25,7 +25,7 @@ class ConnectionPoolHttp(Part, frozen=True):
     http1_max_pending_requests: int | None = None
     http2_keep_alive: Http2KeepAlive | None = None
     http2_max_requests: int | None = None
-    idle_timeout: str | None = None
+    idle_timeout: Duration | None = None
     max_concurrent_streams: int | None = None
     max_requests_per_connection: int | None = None
     max_retries: int | None = None
@@ -33,15 +33,15 @@ class ConnectionPoolHttp(Part, frozen=True):
 
 
 class TcpKeepalive(Part, frozen=True):
-    interval: str | None = None
+    interval: Duration | None = None
     probes: UInt32 | None = None
-    time: str | None = None
+    time: Duration | None = None
 
 
 class ConnectionPoolTcp(Part, frozen=True):
-    connect_timeout: str | None = None
-    idle_timeout: str | None = None
-    max_connection_duration: str | None = None
+    connect_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    max_connection_duration: Duration | None = None
     max_connections: int | None = None
     tcp_keepalive: TcpKeepalive | None = None
 
@@ -107,7 +107,7 @@ class LocalityLbSetting(Part, frozen=True):
 
 
 class Warmup(Part, frozen=True):
-    duration: str
+    duration: Duration
     aggression: float | None = None
     minimum_percent: float | None = None
 
@@ -125,17 +125,17 @@ class LoadBalancer(Part, frozen=True):
     locality_lb_setting: LocalityLbSetting | None = None
     simple: SimpleBalancing | None = None
     warmup: Warmup | None = None
-    warmup_duration_secs: str | None = None
+    warmup_duration_secs: Duration | None = None
     zone_aware_lb_setting: ZoneAwareLbSetting | None = None
 
 
 class OutlierDetection(Part, frozen=True):
-    base_ejection_time: str | None = None
+    base_ejection_time: Duration | None = None
     consecutive5xx_errors: UInt32 | None = None
     consecutive_errors: int | None = None
     consecutive_gateway_errors: UInt32 | None = None
     consecutive_local_origin_failures: UInt32 | None = None
-    interval: str | None = None
+    interval: Duration | None = None
     max_ejection_percent: int | None = None
     min_health_percent: int | None = None
     outlier_detection_http_error_codes: tuple[Annotated[int, Meta(ge=100, le=599)], ...] = ()
@@ -167,7 +167,7 @@ class ProxyProtocol(Part, frozen=True):
 
 
 class RetryBudget(Part, frozen=True):
-    budget_interval: str | None = None
+    budget_interval: Duration | None = None
     min_retry_concurrency: UInt32 | None = None
     percent: float | None = None
 
@@ -182,7 +182,7 @@ class TrafficPolicy(Part, frozen=True):
     connection_pool: ConnectionPool | None = None
     load_balancer: LoadBalancer | None = None
     outlier_detection: OutlierDetection | None = None
-    port_level_settings: tuple[PortPolicy, ...] = ()
+    port_level_settings: Annotated[tuple[PortPolicy, ...], Meta(max_length=4096)] = ()
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
     tls: ClientTls | None = None

@@ -3,7 +3,9 @@
 Source: Istio's CustomResourceDefinitions, version v1; every field that they know is here.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from linnet.objects.parts import Part, UInt32
 
@@ -30,7 +32,7 @@ class ServerTls(Part, frozen=True):
     ca_crl: str | None = None
     cipher_suites: tuple[str, ...] = ()
     credential_name: str | None = None
-    credential_names: tuple[str, ...] = ()
+    credential_names: Annotated[tuple[str, ...], Meta(max_length=2)] = ()
     ecdh_curves: tuple[str, ...] = ()
     https_redirect: bool | None = None
     insecure_skip_verify: bool | None = None
@@ -40,7 +42,7 @@ class ServerTls(Part, frozen=True):
     private_key: str | None = None
     server_certificate: str | None = None
     subject_alt_names: tuple[str, ...] = ()
-    tls_certificates: tuple[TlsCertificate, ...] = ()
+    tls_certificates: Annotated[tuple[TlsCertificate, ...], Meta(max_length=2)] = ()
     verify_certificate_hash: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()
 

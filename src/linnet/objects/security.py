@@ -13,6 +13,8 @@ _DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 ApiGroup = Annotated[str, Meta(max_length=253, pattern=f"^$|^{_DNS_LABEL}(\\.{_DNS_LABEL})*$")]
 KindName = Annotated[str, Meta(min_length=1, max_length=63, pattern="^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$")]
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+MatchLabels = Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=4096)]
+ServiceAccounts = Annotated[tuple[Annotated[str, Meta(max_length=320)], ...], Meta(max_length=16)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -21,7 +23,7 @@ class Mtls(Part, frozen=True):
 
 
 class Selector(Part, frozen=True):
-    match_labels: dict[str, Annotated[str, Meta(max_length=63)]] | None = None
+    match_labels: MatchLabels | None = None
 
 
 class PeerAuthenticationSpec(Part, frozen=True):
@@ -42,12 +44,14 @@ class Source(Part, frozen=True):
     not_principals: tuple[str, ...] = ()
     not_remote_ip_blocks: tuple[str, ...] = ()
     not_request_principals: tuple[str, ...] = ()
-    not_service_accounts: tuple[Annotated[str, Meta(max_length=320)], ...] = ()
+    not_service_accounts: Annotated[
+        tuple[Annotated[str, Meta(max_length=320)], ...], Meta(max_length=16)
+    ] = ()
     not_trust_domains: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
     remote_ip_blocks: tuple[str, ...] = ()
     request_principals: tuple[str, ...] = ()
-    service_accounts: tuple[Annotated[str, Meta(max_length=320)], ...] = ()
+    service_accounts: ServiceAccounts = ()
     trust_domains: tuple[str, ...] = ()
 
 
@@ -77,7 +81,7 @@ class Condition(Part, frozen=True):
 
 
 class Rule(Part, frozen=True):
-    from_: tuple[RuleFrom, ...] = field(name="from", default=())
+    from_: Annotated[tuple[RuleFrom, ...], Meta(max_length=512)] = field(name="from", default=())
     to: tuple[RuleTo, ...] = ()
     when: tuple[Condition, ...] = ()
 
@@ -92,10 +96,10 @@ class TargetRef(Part, frozen=True):
 class AuthorizationPolicySpec(Part, frozen=True):
     action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] | None = None
     provider: Provider | None = None
-    rules: tuple[Rule, ...] = ()
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=512)] = ()
     selector: Selector | None = None
     target_ref: TargetRef | None = None
-    target_refs: tuple[TargetRef, ...] = ()
+    target_refs: Annotated[tuple[TargetRef, ...], Meta(max_length=16)] = ()
 
 
 class FromHeaders(Part, frozen=True):
@@ -121,12 +125,12 @@ class JwtRule(Part, frozen=True):
     output_claim_to_headers: tuple[OutputClaimToHeaders, ...] = ()
     output_payload_to_header: str | None = None
     presence: Literal["OPTIONAL", "REQUIRED"] | None = None
-    space_delimited_claims: tuple[Text, ...] = ()
+    space_delimited_claims: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
     timeout: str | None = None
 
 
 class RequestAuthenticationSpec(Part, frozen=True):
-    jwt_rules: tuple[JwtRule, ...] = ()
+    jwt_rules: Annotated[tuple[JwtRule, ...], Meta(max_length=4096)] = ()
     selector: Selector | None = None
     target_ref: TargetRef | None = None
-    target_refs: tuple[TargetRef, ...] = ()
+    target_refs: Annotated[tuple[TargetRef, ...], Meta(max_length=16)] = ()

@@ -12,7 +12,7 @@ from linnet.objects.parts import Part, UInt32
 
 class WorkloadEntrySpec(Part, frozen=True):
     address: Annotated[str, Meta(max_length=256)] | None = None
-    labels: dict[str, str] | None = None
+    labels: Annotated[dict[str, str], Meta(max_length=256)] | None = None
     locality: Annotated[str, Meta(max_length=2048)] | None = None
     network: Annotated[str, Meta(max_length=2048)] | None = None
     ports: dict[str, UInt32] | None = None
@@ -28,13 +28,13 @@ class EntryPort(Part, frozen=True):
 
 
 class EntrySelector(Part, frozen=True):
-    labels: dict[str, Annotated[str, Meta(max_length=63)]] | None = None
+    labels: Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=256)] | None = None
 
 
 class ServiceEntrySpec(Part, frozen=True):
-    hosts: tuple[str, ...]
-    addresses: tuple[Annotated[str, Meta(max_length=64)], ...] = ()
-    endpoints: tuple[WorkloadEntrySpec, ...] = ()
+    hosts: Annotated[tuple[str, ...], Meta(min_length=1, max_length=256)]
+    addresses: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=256)] = ()
+    endpoints: Annotated[tuple[WorkloadEntrySpec, ...], Meta(max_length=4096)] = ()
     export_to: tuple[str, ...] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] | None = None
     ports: tuple[EntryPort, ...] = ()

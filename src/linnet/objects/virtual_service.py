@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
-from linnet.objects.parts import Part, UInt32
+from linnet.objects.parts import Duration, Part, UInt32
 
 
 class StringMatch(Part, frozen=True):
@@ -23,7 +23,7 @@ class CorsPolicy(Part, frozen=True):
     allow_origin: tuple[str, ...] = ()
     allow_origins: tuple[StringMatch, ...] = ()
     expose_headers: tuple[str, ...] = ()
-    max_age: str | None = None
+    max_age: Duration | None = None
     unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] | None = None
 
 
@@ -54,8 +54,8 @@ class Abort(Part, frozen=True):
 
 
 class Delay(Part, frozen=True):
-    exponential_delay: str | None = None
-    fixed_delay: str | None = None
+    exponential_delay: Duration | None = None
+    fixed_delay: Duration | None = None
     percent: int | None = None
     percentage: Percentage | None = None
 
@@ -120,8 +120,8 @@ class Redirect(Part, frozen=True):
 
 class Retries(Part, frozen=True):
     attempts: int | None = None
-    backoff: str | None = None
-    per_try_timeout: str | None = None
+    backoff: Duration | None = None
+    per_try_timeout: Duration | None = None
     retry_ignore_previous_hosts: bool | None = None
     retry_on: str | None = None
     retry_remote_localities: bool | None = None
@@ -161,7 +161,7 @@ class HttpRoute(Part, frozen=True):
     retries: Retries | None = None
     rewrite: Rewrite | None = None
     route: tuple[HttpDestination, ...] = ()
-    timeout: str | None = None
+    timeout: Duration | None = None
 
 
 class TcpMatch(Part, frozen=True):
