@@ -215,6 +215,7 @@ def _fork(name: str, main: Callable[[Inheritance], None], inheritance: Inheritan
 
 def _become_child(name: str, inheritance: Inheritance) -> None:
     linux.name_process(f"linnet-{name}")
+    linux.keep_large_blocks_apart()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

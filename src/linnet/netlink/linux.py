@@ -42,6 +42,7 @@ _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _PR_CAP_AMBIENT_RAISE = 2
+_M_MMAP_THRESHOLD = -3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -128,6 +129,21 @@ def mount_attributes(path: str, attributes: int, *, fd: int | None = None, recur
         ctypes.c_size_t(ctypes.sizeof(wanted)),
     )
     _check(result, f"mount_setattr {path}")
+
+
+def keep_large_blocks_apart(size: int = 1 << 16) -> None:
+    """Have the C library take blocks from `size` bytes on directly from the kernel (glibc), for ever.
+
+    It would raise the limit by itself, and then clear each buffer of a TLS connection (256 KB) by hand.
+    """
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_MMAP_THRESHOLD, size)
+
+
+def give_back_memory() -> None:
+    """Have the C library return what it has freed to the kernel, where it can (glibc)."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def prctl(option: int, value: int = 0) -> None:
