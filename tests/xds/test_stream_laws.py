@@ -212,9 +212,9 @@ class StateOfTheWorld(Conversation):
 
 TestDelta = Conversation.TestCase
 TestDelta.settings = settings(
-    max_examples=1500, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+    max_examples=150, stateful_step_count=30, deadline=None, report_multiple_bugs=False
 )
 TestStateOfTheWorld = StateOfTheWorld.TestCase
 TestStateOfTheWorld.settings = settings(
-    max_examples=1500, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+    max_examples=150, stateful_step_count=30, deadline=None, report_multiple_bugs=False
 )
