@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -149,11 +148,7 @@ async def _run(settings: "Settings", *, as_json: bool) -> int:
     return await agent.run()
 
 
-def main(argv: Sequence[str]) -> int:
-    """`pilot-agent` with these arguments; the exit code."""
-    try:
-        with explain():
-            pilot_agent.main(list(argv), prog_name="pilot-agent")
-    except SystemExit as end:
-        return int(end.code or 0) if not isinstance(end.code, str) else 1
-    return 0
+def main() -> None:
+    """The program `pilot-agent`, which containers call by that name."""
+    with explain():
+        pilot_agent.main(prog_name="pilot-agent")
