@@ -376,7 +376,7 @@ async def test_a_forced_deletion_leaves_nothing(client: Client, namespace: str) 
 async def test_volumes_follow_their_objects(client: Client, namespace: str) -> None:
     """A changed ConfigMap and a changed label arrive while the container runs."""
     await client.create(CONFIG_MAP, {"metadata": {"name": "c", "namespace": namespace}, "data": {"k": "old"}})
-    watcher = "until grep -q new /c/k && grep -q two /l/labels; do sleep 0.05; done; echo $(cat /c/k); sleep 99"
+    watcher = "until grep -q new /c/k && grep -q two /l/labels; do sleep 0.05; done; cat /c/k; echo; sleep 99"
     mounts = [{"name": "c", "mountPath": "/c"}, {"name": "l", "mountPath": "/l"}]
     labels = {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}
     volumes = [{"name": "c", "configMap": {"name": "c"}}, {"name": "l", "downwardAPI": labels}]

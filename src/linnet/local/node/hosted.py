@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +28,7 @@ from linnet.proxy.settings import Unusable, read
 Dial = Callable[[str, int], Awaitable[socket.socket]]  # from the node's own network
 
 _REDIRECT = "linnet.proxy.redirect:main"
-_UNUSABLE = 1  # exit code of an agent that cannot begin
+_FAILED = 1  # exit code of an agent that cannot go on
 
 log = structlog.get_logger()
 
@@ -90,9 +91,11 @@ class HostedProxy:
 
     def signal(self, number: int) -> None:
         """TERM drains, KILL does not; anything else goes to Envoy."""
+        if self._agent is None or self.envoy is None:
+            self._ended_early = self._ended_early or number
         if self._agent is None:
-            self._ended_early = number
-        elif number == signal.SIGTERM:
+            return
+        if number == signal.SIGTERM:
             self._agent.terminate()
         elif number == signal.SIGKILL:
             self._agent.kill()
@@ -100,25 +103,34 @@ class HostedProxy:
             self.envoy.signal(number)
 
     async def run(self) -> None:
-        """Run the agent until Envoy has ended."""
-        variables = dict(self._launch.command.env)
+        """Run the agent until Envoy has ended; what goes wrong with it ends this container alone."""
         try:
-            settings = read(self._args, variables, self._file, version=self._version)
-            self._agent = Agent(settings, self, self._logger())
-            if self._ended_early:
-                self._code.set_result(128 + self._ended_early)
-                return
-            self._code.set_result(await self._agent.run())
+            settings = read(self._args, dict(self._launch.command.env), self._file, version=self._version)
         except Unusable as error:
             self._say("error", "unusable", error=str(error))
-            self._code.set_result(_UNUSABLE)
-        except OSError as error:
-            self._say("error", "agent-failed", error=str(error))
-            self._code.set_result(_UNUSABLE)
+            self._finish(_FAILED)
+            return
+        self._agent = Agent(settings, self, self._logger())
+        if self._ended_early:
+            self._finish(128 + self._ended_early)
+            return
+        running = asyncio.get_running_loop().create_task(self._agent.run())  # its failure is an exit code
+        try:
+            await asyncio.wait({running})
         finally:
-            self._close_stdio()
-            if not self._code.done():
-                self._code.cancel()
+            running.cancel()
+            if not running.done():
+                self._finish(_FAILED)
+        problem = running.exception()
+        if problem is not None:
+            words = "".join(traceback.format_exception(problem))
+            self._say("error", "agent-failed", error=str(problem), exception=words)
+        self._finish(_FAILED if problem else running.result())
+
+    def _finish(self, code: int) -> None:
+        self._close_stdio()
+        if not self._code.done():
+            self._code.set_result(code)
 
     def _close_stdio(self) -> None:
         for fd in (self._stdio.stdout, self._stdio.stderr):
@@ -161,6 +173,8 @@ class HostedProxy:
 
     async def launch(self, argv: tuple[str, ...]) -> Process:
         """Start Envoy in the container."""
+        if self._ended_early:
+            raise ProcessLookupError("ended before Envoy was started")
         command = replace(self._launch.command, argv=(self._launch.image.envoy, *argv[1:]))
         self.envoy = await self._launch.sandbox.start(command, self._stdio)
         self._close_stdio()

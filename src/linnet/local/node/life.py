@@ -127,15 +127,17 @@ class Life:
             state.last = state.state
         try:
             command = await home.command(self.container, image)
+            self._open_log(state.restarts + (state.last is not None))
         except Missing as error:
-            self._say("Failed", f"Error: {error}", warning=True)
-            self._wait("CreateContainerConfigError", str(error))
+            self._not_created("CreateContainerConfigError", str(error))
+            return None
+        except OSError as error:
+            self._not_created("CreateContainerError", str(error))
             return None
         if state.last is not None:
             state.restarts += 1
         state.container_id, state.image_id = secrets.token_hex(32), image.digest
         self._command = command
-        self._open_log()
         self._say("Created", "Container created")
         try:
             process = await self._launch(image, command)
@@ -150,8 +152,12 @@ class Life:
         self._say("Started", "Container started")
         return process
 
-    def _open_log(self) -> None:
-        self.log = Log(self._home.log_path(self.container, self.state.restarts))
+    def _not_created(self, reason: str, message: str) -> None:
+        self._say("Failed", f"Error: {message}", warning=True)
+        self._wait(reason, message)
+
+    def _open_log(self, instance: int) -> None:
+        self.log = Log(self._home.log_path(self.container, instance))
         self.pipes = Pipes(self._output, tty=self.container.tty, stdin=self.container.stdin)
 
     async def _launch(self, image: Image, command: Command) -> Process:

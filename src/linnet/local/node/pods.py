@@ -182,7 +182,10 @@ class PodWorker:
         if self._sandbox:
             await self._sandbox.destroy()
             self._sandbox = None
-        self._volumes.remove()
+        try:
+            self._volumes.remove()
+        except OSError as error:  # the next start of the node sweeps
+            log.warning("volumes not removed", pod=self._pod.label, error=str(error))
 
     async def _leave(self) -> None:
         """Write the last status, let the API server drop the object, and forget everything."""
