@@ -1,7 +1,9 @@
 """Which injector serves a pod, row by row: never two, and the labels mean what they say."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,26 +19,10 @@ Labels = dict[str, str]
 REV, INJECTION, INJECT = "istio.io/rev", "istio-injection", "sidecar.istio.io/inject"
 CANARY, DEFAULT, NOBODY = "istiod-canary", "istiod", ""
 
+TABLE = Path(__file__).with_name("decision-table.json")
 ROWS: list[tuple[Labels, Labels, str]] = [
-    ({}, {}, NOBODY),
-    ({}, {INJECT: "true"}, DEFAULT),
-    ({}, {REV: "canary"}, CANARY),
-    ({}, {REV: "canary", INJECT: "true"}, CANARY),
-    ({}, {REV: "canary", INJECT: "false"}, NOBODY),
-    ({}, {REV: "default"}, DEFAULT),
-    ({INJECTION: "enabled"}, {}, DEFAULT),
-    ({INJECTION: "enabled"}, {REV: "canary"}, DEFAULT),
-    ({INJECTION: "enabled", REV: "canary"}, {}, DEFAULT),
-    ({INJECTION: "disabled"}, {INJECT: "true"}, NOBODY),
-    ({INJECTION: "disabled", REV: "canary"}, {INJECT: "true"}, NOBODY),
-    ({REV: "canary"}, {}, CANARY),
-    ({REV: "canary"}, {REV: "default"}, CANARY),
-    ({REV: "default"}, {}, DEFAULT),
-    ({REV: "default"}, {INJECT: "true"}, DEFAULT),
-    ({INJECTION: "enabled"}, {INJECT: "false"}, NOBODY),
-    ({REV: "canary"}, {INJECT: "false"}, NOBODY),
-    ({REV: "typo"}, {}, NOBODY),
-    ({REV: "typo"}, {INJECT: "true"}, NOBODY),
+    (row["namespace"], row["pod"], {"canary": CANARY, "default": DEFAULT, "": NOBODY}[row["revision"]])
+    for row in json.loads(TABLE.read_text())
 ]
 
 
