@@ -134,12 +134,10 @@ def _plain_resource(resource: Resource) -> Iterator[Json]:
             "name": f"{resource.plural}/{sub.name}",
             "singularName": "",
             "namespaced": resource.namespaced,
-            "kind": sub.kind,
-            "verbs": list(sub.verbs),
         }
         if sub.group and sub.group != resource.group:
             entry |= {"group": sub.group, "version": sub.version}
-        yield entry
+        yield entry | {"kind": sub.kind, "verbs": list(sub.verbs)}
 
 
 def _storage_hash(resource: Resource) -> str:

@@ -3,6 +3,7 @@
 `for_create` and `for_update` change the object that they are given.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from linnet.local.api import crds, pods
@@ -73,8 +74,11 @@ def has_generation(resource: Resource) -> bool:
     return resource.group in _GENERATION_GROUPS and resource.name not in _NO_GENERATION
 
 
-def for_create(resource: Resource, obj: Json, user: User, now: str) -> None:
-    """A new object: its first status and generation, and what its kind demands."""
+def for_create(resource: Resource, obj: Json, user: User, now: str, others: Iterable[Json] = ()) -> None:
+    """A new object: its first status and generation, and what its kind demands.
+
+    `others` are the stored objects of a kind whose names must not clash (CRDs).
+    """
     metadata = obj["metadata"]
     metadata.pop("generation", None)
     if has_generation(resource):
@@ -93,13 +97,15 @@ def for_create(resource: Resource, obj: Json, user: User, now: str) -> None:
         case "certificates.k8s.io/certificatesigningrequests":
             _signing_request(obj, user)
         case "apiextensions.k8s.io/customresourcedefinitions":
-            _crd(obj, None, now)
+            _crd(obj, None, now, others)
 
 
-def for_update(resource: Resource, new: Json, old: Json, subresource: str, now: str) -> None:
+def for_update(
+    resource: Resource, new: Json, old: Json, subresource: str, now: str, others: Iterable[Json] = ()
+) -> None:
     """A changed object: its generation follows its spec; the rest as its kind demands."""
     if resource.name == "apiextensions.k8s.io/customresourcedefinitions" and not subresource:
-        _crd(new, old, now)
+        _crd(new, old, now, others)
     generation = old["metadata"].get("generation")
     if has_generation(resource):
         changed = subresource != "binding" and _desired(new) != _desired(old)
@@ -119,8 +125,8 @@ def _namespace(obj: Json) -> None:
     obj["metadata"]["labels"] = {**labels, "kubernetes.io/metadata.name": name}
 
 
-def _crd(obj: Json, old: Json | None, now: str) -> None:
-    prepared = crds.prepared(obj, old, now=now)
+def _crd(obj: Json, old: Json | None, now: str, others: Iterable[Json]) -> None:
+    prepared = crds.prepared(obj, old, now=now, others=others)
     obj.clear()
     obj.update(prepared)
 

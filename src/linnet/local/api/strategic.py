@@ -107,7 +107,7 @@ def _merge_list(current: Any, patch: list[Any], node: Node, order: list[Any] | N
             raise PatchError(f"unable to find api field in struct for the json field {item!r}", code=400)
         if node.merge_key not in item:
             raise PatchError(
-                f"map: {_go_map(item)} does not contain declared merge key: {node.merge_key}", code=400
+                f"map: {go_text(item)} does not contain declared merge key: {node.merge_key}", code=400
             )
         key = item[node.merge_key]
         places = [at for at, other in enumerate(merged) if other.get(node.merge_key) == key]
@@ -180,6 +180,12 @@ def _content(value: Any) -> Any:
     return [_content(item) for item in value] if isinstance(value, list) else value
 
 
-def _go_map(item: Json) -> str:
-    """A map as Go's %v prints it."""
-    return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"
+def go_text(value: Any) -> str:
+    """A value as Go's %v prints it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_text, value)) + "]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -35,7 +35,7 @@ def scale(resource: Resource, obj: Json) -> Json:
     if selector:
         status["selector"] = selector
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    metadata = {key: value for key, value in obj["metadata"].items() if key in kept}
+    metadata = {key: obj["metadata"][key] for key in kept if key in obj["metadata"]}
     spec = {"replicas": wanted} if wanted else {}
     return {
         "kind": "Scale",

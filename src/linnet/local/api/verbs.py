@@ -7,7 +7,17 @@ from typing import Any
 from msgspec import Struct
 from multidict import MultiMapping
 
-from linnet.local.api import negotiation, patching, reading, refusals, reviews, streaming, table
+from linnet.local.api import (
+    causes,
+    negotiation,
+    patching,
+    reading,
+    refusals,
+    reviews,
+    streaming,
+    table,
+    validation,
+)
 from linnet.local.api.authn import Authenticator
 from linnet.local.api.cluster import Cluster
 from linnet.local.api.deleting import Deleter, Deletion
@@ -17,7 +27,9 @@ from linnet.local.api.rbac import Authorizer
 from linnet.local.api.reading import Reader
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
+from linnet.local.api.schemas import Node
 from linnet.local.api.selecting import selects
+from linnet.local.api.strategic import go_text
 from linnet.local.api.streaming import Ending
 from linnet.local.api.subresources import Subresources, scale
 from linnet.local.api.users import User
@@ -261,6 +273,7 @@ class Verbs:
                     case _:
                         assert schema is not None, "built-in kinds have schemas"
                         patched = patching.strategic_patch(live, patch, schema)
+                        _check_types(schema, patch, patched)
             except patching.PatchError as error:
                 raise Refused(422, "Invalid", _REJECTED, {}) from error
             if not isinstance(patched, dict):
@@ -320,3 +333,14 @@ class Verbs:
 
 def _namespace(call: Call) -> str:
     return call.target.namespace if call.resource.namespaced else ""
+
+
+def _check_types(schema: Node, patch: Json, patched: Json) -> None:
+    """A strategic patch that puts a value of a wrong type into an object. Raises: Refused 422."""
+    try:
+        validation.pruned(schema, patched)
+    except validation.WrongType as error:
+        why = f"unrecognized type: {error.message.rpartition(' of type ')[2]}"
+        message = causes.invalid("patch", go_text(patch), why).message
+        cause = {"reason": "FieldValueInvalid", "message": message, "field": "patch"}
+        raise Refused(422, "Invalid", f' "" is invalid: patch: {message}', {"causes": [cause]}) from error

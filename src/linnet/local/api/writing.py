@@ -29,7 +29,7 @@ from linnet.local.api import (
 from linnet.local.api.addresses import Addresses, Refusal
 from linnet.local.api.admission import Admission, Denied, Review
 from linnet.local.api.causes import required
-from linnet.local.api.cluster import Cluster, timestamp
+from linnet.local.api.cluster import CRDS, Cluster, timestamp
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.store import Record, Stale
@@ -109,7 +109,7 @@ class Writer:
         metadata["creationTimestamp"] = timestamp()
         if not metadata.get("name"):
             metadata["name"] = metadata["generateName"][: _NAME - 5] + pods.suffix()
-        preparing.for_create(resource, obj, options.user, timestamp())
+        preparing.for_create(resource, obj, options.user, timestamp(), self._others(resource))
         return await self._insert(resource, namespace, obj, options)
 
     async def change(
@@ -255,7 +255,7 @@ class Writer:
     ) -> Json:
         """Take an update from its managed fields to the store."""
         new = await self._mutated(resource, namespace, new, live, options, told, "UPDATE")
-        preparing.for_update(resource, new, live, subresource, timestamp())
+        preparing.for_update(resource, new, live, subresource, timestamp(), self._others(resource))
         wants_addresses = resource.name == "services" and not subresource
         with self._assigned(resource, record.key, new, live if wants_addresses else None, wants_addresses):
             checking.check(resource, self._cluster.node(resource), new, live, subresource)
@@ -283,6 +283,10 @@ class Writer:
                 "field": "metadata.namespace",
             }
             raise refusals.forbidden(resource, name, why, causes=[cause])
+
+    def _others(self, resource: Resource) -> Iterator[Json]:
+        """The stored objects whose names a new one must not take; only CRDs have names to clash."""
+        return self._cluster.objects(CRDS) if resource.bucket == CRDS else iter(())
 
     def _decoded(self, resource: Resource, obj: Any, options: Options, *, quiet: bool = False) -> Json:
         strictness = "Ignore" if quiet and options.validation != "Strict" else options.validation

@@ -1,5 +1,8 @@
 """The namespace controller: what each namespace is born with, and emptying those that are deleted."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 import orjson
 
 from linnet.kube.client import Client
@@ -7,15 +10,17 @@ from linnet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from linnet.kube.kinds import CONFIG_MAP, NAMESPACE, SERVICE_ACCOUNT, Kind
 from linnet.kube.mirror import Mirror
 from linnet.local.controllers.discovery import deletable
+from linnet.local.controllers.leftovers import deletion_conditions
 from linnet.local.controllers.owners import Object, deleting
 from linnet.local.controllers.queue import Queue
 
 ROOT_CA = "kube-root-ca.crt"
+FURNITURE = ((SERVICE_ACCOUNT, "default"), (CONFIG_MAP, ROOT_CA))  # what every namespace has
 # Recorded from a 1.35 server: clients show it.
 _DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints "
-    "such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
-    "Kubernetes clusters."
+    "such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across "
+    "distributions of Kubernetes clusters."
 )
 
 
@@ -72,15 +77,20 @@ class NamespaceController:
 
     async def _empty(self, namespace: str) -> None:
         left = 0
+        waiting: dict[Kind, list[Object]] = {}  # deleted already, but still there
         for kind in await deletable(self._client):
             if not kind.namespaced:
                 continue
             listing = await self._client.list(kind, namespace)
             left += len(listing.items)
             for item in listing.items:
-                if not deleting(item):
+                if deleting(item):
+                    waiting.setdefault(kind, []).append(item)
+                else:
                     await self._delete(kind, item)
         if left:
+            if waiting:
+                await self._say(namespace, waiting)
             self.queue.add(namespace, after=0.1)
             return
         try:
@@ -90,6 +100,22 @@ class NamespaceController:
             await self._client.raw("PUT", path, body=orjson.dumps(found))
         except NotFound:
             return
+
+    async def _say(self, namespace: str, waiting: Mapping[Kind, list[Object]]) -> None:
+        """What the namespace waits for, in its conditions."""
+        found = self._namespaces.get(("", namespace))
+        before = ((found or {}).get("status") or {}).get("conditions") or []
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = deletion_conditions(waiting, before, now)
+        if wanted == before:
+            return
+        try:
+            stored = await self._client.patch(
+                NAMESPACE, namespace, "", {"status": {"conditions": wanted}}, subresource="status"
+            )
+        except (NotFound, Conflict):
+            return
+        self._namespaces.remember(stored)
 
     async def _delete(self, kind: Kind, item: Object) -> None:
         meta = item["metadata"]

@@ -22,7 +22,7 @@ from linnet.local.controllers.deployment import DeploymentController
 from linnet.local.controllers.disruption import DisruptionController
 from linnet.local.controllers.endpoint_slice import EndpointSliceController
 from linnet.local.controllers.garbage import GarbageCollector
-from linnet.local.controllers.namespace import NamespaceController
+from linnet.local.controllers.namespace import FURNITURE, NamespaceController
 from linnet.local.controllers.owners import Object
 from linnet.local.controllers.replica_set import ReplicaSetController
 from linnet.local.controllers.scheduler import Scheduler
@@ -54,6 +54,10 @@ class _Controllers:
         self._slices, self._endpoints = mirror(ENDPOINT_SLICE, self._slice), mirror(ENDPOINTS)
         self._deployments, self._sets = mirror(DEPLOYMENT, self._deployment), mirror(REPLICA_SET, self._set)
         self._namespaces = mirror(NAMESPACE, self._namespace)
+        self._furniture = [
+            Mirror(client, kind, fields=f"metadata.name={name}", on_change=self._furnishing)
+            for kind, name in FURNITURE
+        ]
         self._nodes = mirror(NODE, lambda _old, _new: self._scheduler.node_changed())
         self._budgets = mirror(POD_DISRUPTION_BUDGET, self._budget)
         self._namespace_controller = NamespaceController(client, self._namespaces, ca=ca)
@@ -77,6 +81,7 @@ class _Controllers:
             self._namespaces,
             self._nodes,
             self._budgets,
+            *self._furniture,
         ]
         async with asyncio.TaskGroup() as tasks:
             for mirror in mirrors:
@@ -125,6 +130,11 @@ class _Controllers:
     def _namespace(self, _old: Object | None, new: Object | None) -> None:
         if new is not None:
             self._namespace_controller.queue.add(new["metadata"]["name"])
+
+    def _furnishing(self, old: Object | None, new: Object | None) -> None:
+        # what every namespace has comes back when somebody deletes it
+        if new is None and old is not None:
+            self._namespace_controller.queue.add(old["metadata"]["namespace"])
 
     def _budget(self, _old: Object | None, new: Object | None) -> None:
         if new is not None:
