@@ -66,16 +66,20 @@ def _tried(trial: Callable[[], None], remedy: str) -> str:
     if pid == 0:
         os.close(readable)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        code = 1
         try:
             trial()
+            code = 0
         except OSError as error:
             os.write(writable, (error.strerror or str(error)).encode())
         finally:
-            os._exit(0)
+            os._exit(code)
     os.close(writable)
     with os.fdopen(readable, "rb") as answer:
         why = answer.read().decode(errors="replace")
-    os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code and not why:
+        why = f"the trial ended with {f'signal {-code}' if code < 0 else f'code {code}'}"
     return f"{remedy} ({why})" if why else ""
 
 

@@ -60,7 +60,12 @@ async def test_machine_is_read_only_and_secrets_are_hidden(
     sandbox = await sandboxes.create(spec)
     assert (await run(sandbox, "touch", "/usr/x"))[0] != 0
     assert (await run(sandbox, "cat", f"{hidden}/ca.key"))[0] != 0
-    assert (await run(sandbox, "cat", f"/proc/1/root{hidden}/ca.key"))[0] != 0
+    for path in ("root", "fd/0", "cwd"):
+        assert (await run(sandbox, "readlink", f"/proc/1/{path}"))[0] != 0
+    assert (await run(sandbox, "cat", "/proc/1/environ"))[0] != 0
+    device = "mknod /d b 8 0 && head -c1 /d; mknod /tmp/c c 1 5 && head -c1 /tmp/c"
+    assert (await run(sandbox, "sh", "-c", device))[0] != 0
+    assert (await run(sandbox, "head", "-c1", "/dev/zero"))[0] == 0
     assert (await run(sandbox, "sh", "-c", "echo 1 > /proc/sys/kernel/panic"))[0] != 0
     assert (await run(sandbox, "touch", "/tmp/a", "/run/b", "/var/log/c", "/d", "/root/e"))[0] == 0
     await sandbox.destroy()

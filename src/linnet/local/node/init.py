@@ -12,6 +12,7 @@ import stat
 from typing import NoReturn
 
 from linnet.local.node import messages, rootfs
+from linnet.local.node.capabilities import bits
 from linnet.local.node.messages import Birth, Failed, Layout, Ready
 from linnet.netlink import linux
 
@@ -25,13 +26,13 @@ def run(report: socket.socket, network: int, birth: Birth, layout: Layout) -> No
     program = os.path.realpath(shutil.which("sleep") or "/bin/sleep")
     try:
         _enter(network, birth, layout)
-        _drop_rights()
+        _lock_up()
     except OSError as error:
         report.send(messages.encode(Failed(error.errno or 0, error.strerror or str(error))))
         os._exit(1)
     report.send(messages.encode(Ready()))
     try:
-        os.execv(program, ["sleep", _FOREVER])  # noqa: S606
+        os.execve(program, ["sleep", _FOREVER], {})  # noqa: S606
     except OSError:  # a machine without it: sleep here, for a megabyte more
         report.close()
         while True:
@@ -47,11 +48,18 @@ def _enter(network: int, birth: Birth, layout: Layout) -> None:
     rootfs.enter_new_root(layout, birth.files)
 
 
-def _drop_rights() -> None:
-    """Keep nothing but the locks that tell who lives."""
+def _lock_up() -> None:
+    """Keep nothing but the locks that tell who lives, and one capability.
+
+    With it, nobody without that capability may look at this process (`/proc/1/fd`, `/proc/1/root`).
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    os.close(null)
     for name in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{name}"
         if int(name) > 2 and os.path.exists(path) and stat.S_ISREG(os.stat(path).st_mode):
             os.set_inheritable(int(name), True)
-    linux.drop_bounding(0)
-    linux.set_capabilities(0)
+    linux.drop_bounding(bits(["SYS_PTRACE"]))
+    linux.set_capabilities(bits(["SYS_PTRACE"]))

@@ -31,7 +31,8 @@ def enter_new_root(layout: Layout, files: tuple[tuple[str, str], ...]) -> None:
     """
     linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     root = layout.scratch
-    linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID, "mode=755,size=25%")
+    # no devices: who may make them (CAP_MKNOD is usual) could read the machine's disk
+    linux.mount("tmpfs", root, "tmpfs", _TMPFS, "mode=755,size=25%")
     _show_machine(root)
     _hide(root, layout)
     _make_devices(root)
