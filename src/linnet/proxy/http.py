@@ -74,6 +74,8 @@ async def ask(
             return Response(int(rest[:3]), await _body(reader, received, limit), received)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise BadMessage(f"the response to {method} {target} broke off") from error
+        except ValueError as error:  # lengths that are no numbers
+            raise BadMessage(f"the response to {method} {target} is not HTTP: {error}") from error
         finally:
             writer.close()
 
@@ -87,7 +89,7 @@ async def serving(sock: socket.socket, handler: Handler) -> AsyncIterator[None]:
         try:
             while await _answer(reader, writer, handler):
                 pass
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the caller went away or does not speak HTTP: nobody is left to tell
         finally:
             writer.close()
