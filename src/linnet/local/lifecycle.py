@@ -143,6 +143,7 @@ def _start(settings: Settings, life: int, say: Say) -> int:
         paths.images,
     ):
         _make_directory(directory)
+    os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
     readable, writable = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:

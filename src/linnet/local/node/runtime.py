@@ -3,8 +3,8 @@
     kubelet ── Sandboxes.create(SandboxSpec) ─▶ Sandbox ── start(Command, Stdio) ─▶ Process
                                                   └─ connect / listen: sockets of the pod's network
 
-A sandbox is a network, pid, UTS, IPC namespace with one pod IP and an init process that reaps; it lives until `destroy`
-or until its init dies. Each process gets a mount namespace of its own, made from `Command.mounts`.
+A sandbox is a network, pid, UTS, IPC namespace with one pod IP and an init process that reaps; it lives
+until `destroy` or until its init dies. Each process gets a mount namespace of its own, made from `Command.mounts`.
 """
 
 import socket
@@ -22,7 +22,7 @@ class Mount(Struct, frozen=True):
 
 
 class SandboxSpec(Struct, frozen=True):
-    """A pod before its containers. `ip` empty: the network chooses one and keeps it out of reuse as long as it can."""
+    """A pod before its containers; the network gives it an address, one that was used long ago."""
 
     uid: str
     namespace: str
@@ -41,7 +41,8 @@ class Command(Struct, frozen=True):
     cwd: str = "/"
     uid: int | None = None  # None: root of the sandbox
     gid: int | None = None
-    capabilities: tuple[str, ...] | None = None  # names without CAP_; None: the default set of container engines
+    groups: tuple[int, ...] = ()  # further groups of the user
+    capabilities: tuple[str, ...] | None = None  # names without CAP_; None: the usual set of containers
     mounts: tuple[Mount, ...] = ()
     read_only_root: bool = False
     tty: bool = False  # stdin/stdout/stderr are one pty slave that the caller passes
@@ -49,7 +50,7 @@ class Command(Struct, frozen=True):
 
 
 class Stdio(Struct, frozen=True):
-    """File descriptors that become 0, 1, 2 of the process; None is /dev/null. The caller closes its own copies."""
+    """Descriptors that become 0, 1, 2 of the process; None is /dev/null. The caller closes its own copies."""
 
     stdin: int | None = None
     stdout: int | None = None
