@@ -16,6 +16,7 @@ import msgspec
 import orjson
 
 from linnet.local.api import policies
+from linnet.local.api.gojson import complaint
 from linnet.local.api.hookcalls import Answer, Caller, CallFailed, target
 from linnet.local.api.hookmatching import Denied as Denied
 from linnet.local.api.hookmatching import (
@@ -262,9 +263,7 @@ def _response(answer: Answer, uid: str) -> Json:
     try:
         review = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
-        raise CallFailed(
-            f"couldn't get version/kind; json parse error: {_go_json_error(answer.body)}"
-        ) from error
+        raise CallFailed(f"couldn't get version/kind; json parse error: {complaint(answer.body)}") from error
     if not isinstance(review, dict):
         kind = _GO_KINDS.get(type(review), "null")
         why = f"json: cannot unmarshal {kind} into Go value of type {_GO_STRUCT}"
@@ -284,10 +283,3 @@ def _response(answer: Answer, uid: str) -> Json:
         kind = response.get("patchType") or ""
         raise _Invalid(f'received invalid webhook response: invalid response.patchType="{kind}"')
     return response
-
-
-def _go_json_error(body: bytes) -> str:
-    text = body.decode(errors="replace").lstrip()
-    if not text:
-        return "unexpected end of JSON input"
-    return f"invalid character '{text[0]}' looking for beginning of value"

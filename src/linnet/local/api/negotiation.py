@@ -7,6 +7,7 @@ import orjson
 from msgspec import Struct
 
 from linnet.local.api import protobuf
+from linnet.local.api.gojson import complaint
 from linnet.local.api.refusals import Refused, bad_request
 from linnet.local.api.schemas import Schemas
 
@@ -93,7 +94,7 @@ def _json(raw: bytes, kind: str) -> Any:
         start = raw[:_SHOWN].hex()
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): "
-            f"couldn't get version/kind; json parse error: {error} ({start})"
+            f"couldn't get version/kind; json parse error: {complaint(raw) or error} ({start})"
         ) from error
 
 
