@@ -34,12 +34,14 @@ def command(
         raise Missing(
             f'container\'s runAsUser breaks non-root policy (pod: "{pod.label}", container: {container.name})'
         )
+    of_volumes = () if shared.fs_group is None else (shared.fs_group,)
     return Command(
         argv=argv,
         env=env,
         cwd=container.working_dir or "/",
         uid=uid,
         gid=gid,
+        groups=(*of_volumes, *shared.supplemental_groups),
         capabilities=capabilities(container),
         mounts=mounts,
         read_only_root=own.read_only_root_filesystem,

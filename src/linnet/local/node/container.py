@@ -112,7 +112,7 @@ def _drop_rights(command: Command) -> None:
     uid = command.uid or 0
     gid = command.gid if command.gid is not None else 0
     linux.drop_bounding(wanted)
-    os.setgroups([gid])
+    os.setgroups([gid, *command.groups])
     os.setgid(gid)
     if uid:
         linux.prctl(linux.PR_SET_KEEPCAPS, 1)

@@ -59,6 +59,12 @@ class Life:
         """Its specification."""
         return self.state.spec
 
+    @property
+    def terminals(self) -> str:
+        """The `ptmx` of the running container, by the node's view of its mounts; empty: none."""
+        pid = self.process.pid if self.process else 0
+        return f"/proc/{pid}/root/dev/pts/ptmx" if pid else ""
+
     def wake(self) -> None:
         """Try again what waits: something that it needs may have come."""
         self._woken.set()

@@ -19,14 +19,21 @@ from collections.abc import Callable
 from linnet.local.node.runtime import Stdio
 
 _CHUNK = 2**16
+_UNLOCK = 0x40045431  # TIOCSPTLCK
+_OTHER_END = 0x5441  # TIOCGPTPEER
 
 Output = Callable[[str, bytes], None]  # stdout or stderr, bytes
 
 
 class Pipes:
-    """Reads what a process writes and gives it to `output`, until all its ends are closed or `finish`."""
+    """Reads what a process writes and gives it to `output`, until all its ends are closed or `finish`.
 
-    def __init__(self, output: Output, *, tty: bool = False, stdin: bool = False) -> None:
+    `terminals` is the path of the `ptmx` that makes the terminal; by default this machine's.
+    """
+
+    def __init__(
+        self, output: Output, *, tty: bool = False, stdin: bool = False, terminals: str = ""
+    ) -> None:
         self.ended = asyncio.Event()  # nothing more will be read
         self._output = output
         self._loop = asyncio.get_running_loop()
@@ -34,7 +41,7 @@ class Pipes:
         self._stdin: int | None = None
         self._tty = tty
         if tty:
-            self._terminal, slave = pty.openpty()
+            self._terminal, slave = open_terminal(terminals) if terminals else pty.openpty()
             self._theirs = [slave]
             self.child = Stdio(slave, slave, slave)
             self._stdin = self._terminal if stdin else None
@@ -149,6 +156,18 @@ class Pipes:
         for fd in self._theirs:
             os.close(fd)
         self._theirs = []
+
+
+def open_terminal(terminals: str) -> tuple[int, int]:
+    """Both ends of a new terminal, which has a name where `terminals` is mounted. Raises OSError."""
+    master = os.open(terminals, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(master, _UNLOCK, struct.pack("i", 0))
+        slave = fcntl.ioctl(master, _OTHER_END, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        os.close(master)
+        raise
+    return master, slave
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

@@ -4,7 +4,8 @@
                                                   └─ connect / listen: sockets of the pod's network
 
 A sandbox is a network, pid, UTS, IPC namespace with one pod IP and an init process that reaps; it lives
-until `destroy` or until its init dies. Each process gets a mount namespace of its own, made from `Command.mounts`.
+until `destroy` or until its init dies. Each process gets a mount namespace of its own, made from
+`Command.mounts`.
 """
 
 import socket

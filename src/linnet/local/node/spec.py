@@ -154,6 +154,7 @@ class Security(Struct, frozen=True, rename="camel"):
     run_as_group: int | None = None
     run_as_non_root: bool | None = None
     fs_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
     privileged: bool = False
     read_only_root_filesystem: bool = False
     capabilities: Capabilities | None = None

@@ -76,12 +76,14 @@ class Channel:
 async def execute(request: web.Request, life: Life, argv: tuple[str, ...]) -> web.WebSocketResponse:
     """Run a command in a container, its streams on the channels; it is killed when the client leaves."""
     channel, tty, stdin = await _open(request)
-    pipes = Pipes(channel.output, tty=tty, stdin=stdin)
-    channel.pipes = pipes
+    pipes: Pipes | None = None
     try:
+        pipes = channel.pipes = Pipes(channel.output, tty=tty, stdin=stdin, terminals=life.terminals)
         process = await life.exec(argv, pipes.child, tty=tty)
     except OSError as error:
-        pipes.finish()
+        channel.pipes = None
+        if pipes:
+            pipes.finish()
         channel.end(_exec_failure(error, argv, life))
         await channel.send()
         await channel.socket.close()
