@@ -43,17 +43,10 @@ async def serving(
             return text("404 page not found", status=404)
         return await handler(request)
 
-    runner = web.ServerRunner(web.Server(handle, access_log=None))
+    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=grace)
     await runner.setup()
     try:
-        site = web.TCPSite(
-            runner,
-            address.host or None,
-            address.port,
-            ssl_context=tls,
-            shutdown_timeout=grace,
-            reuse_address=True,
-        )
+        site = web.TCPSite(runner, address.host or None, address.port, ssl_context=tls, reuse_address=True)
         await site.start()
         yield int(runner.addresses[0][1])
     finally:

@@ -1,0 +1,235 @@
+"""istiod beside a real API server: its ports, who is served, and what it writes."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import grpc
+import pytest
+
+from linnet.control_plane.settings import PlaintextCallers
+from linnet.envoy.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+from linnet.kube.kinds import CONFIG_MAP, LEASE, SECRET, SERVICE_ACCOUNT, SIDECAR
+from linnet.model.resource import CLUSTER
+from linnet.model.resource import SECRET as SECRET_TYPE
+from linnet.xds.ads import SERVICE
+
+pytestmark = pytest.mark.wired
+
+
+async def token(client, account: str, *audiences: str) -> str:
+    """A token of an account of namespace shop."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": {"name": account},
+        "spec": {"audiences": list(audiences or ("istio-ca",))},
+    }
+    answer = await client.create(SERVICE_ACCOUNT, request, namespace="shop", subresource="token")
+    return answer["status"]["token"]
+
+
+async def root(client) -> bytes:
+    """The root certificate of the mesh."""
+    import base64
+
+    secret = await client.get(SECRET, "istio-ca-secret", "istio-system")
+    return base64.b64decode(secret["data"]["root-cert.pem"])
+
+
+async def asked(
+    channel: grpc.aio.Channel, *, claim: dict[str, str], bearer: str = "", type_url: str = CLUSTER
+) -> DeltaDiscoveryResponse:
+    """The first answer to a proxy that claims this."""
+    metadata = (("authorization", f"Bearer {bearer}"),) if bearer else ()
+    call = channel.stream_stream(
+        SERVICE + "DeltaAggregatedResources",
+        request_serializer=lambda m: m.SerializeToString(),
+        response_deserializer=DeltaDiscoveryResponse.FromString,
+    )(metadata=metadata)
+    namespace = claim.get("NAMESPACE", "shop")
+    node = {"id": f"sidecar~10.0.0.1~web-1.{namespace}~{namespace}.svc.cluster.local", "metadata": claim}
+    try:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # a caller may be refused before it has said a word: the status comes with the answer
+            await call.write(DeltaDiscoveryRequest(node=node, type_url=type_url))
+        async with asyncio.timeout(10):
+            return await call.read()
+    finally:
+        call.cancel()
+
+
+async def secure(client, istiod, revision: str = "canary") -> grpc.aio.Channel:
+    """A TLS channel that checks istiod's name."""
+    credentials = grpc.ssl_channel_credentials(await root(client))
+    options = [("grpc.ssl_target_name_override", f"istiod-{revision}.istio-system.svc")]
+    return grpc.aio.secure_channel(f"127.0.0.1:{istiod.ports.secure_grpc}", credentials, options)
+
+
+WEB = {"NAMESPACE": "shop", "SERVICE_ACCOUNT": "web"}
+
+
+async def test_a_token_of_the_claimed_account_is_served(client, start) -> None:
+    """The proxy gets clusters, and learns who serves it."""
+    async with start() as istiod, await secure(client, istiod) as channel:
+        answer = await asked(channel, claim=WEB, bearer=await token(client, "web"))
+    assert "PassthroughCluster" in {resource.name for resource in answer.resources}
+    assert json.loads(answer.control_plane.identifier)["ID"] == "istiod-canary"
+
+
+@pytest.mark.parametrize(
+    "theft",
+    [{"NAMESPACE": "shop", "SERVICE_ACCOUNT": "admin"}, {"NAMESPACE": "bank", "SERVICE_ACCOUNT": "web"}],
+)
+async def test_identity_theft_is_refused(client, start, theft: dict[str, str]) -> None:
+    """Who claims another's account or namespace gets nothing."""
+    async with start() as istiod, await secure(client, istiod) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await asked(channel, claim=theft, bearer=await token(client, "web"))
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_callers_without_proof_are_refused(client, start) -> None:
+    """No certificate and no token, or a token for somebody else: nothing."""
+    async with start() as istiod, await secure(client, istiod) as channel:
+        for bearer in ("", "nonsense", await token(client, "web", "https://other")):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await asked(channel, claim=WEB, bearer=bearer)
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_plaintext_serves_this_pod_without_secrets(client, start) -> None:
+    """Loopback callers of 15010 get configuration, but no secrets; the operator can switch it off."""
+    async with (
+        start() as istiod,
+        grpc.aio.insecure_channel(f"127.0.0.1:{istiod.ports.grpc}") as channel,
+    ):
+        answer = await asked(channel, claim=WEB)
+        assert answer.resources
+        assert not (await asked(channel, claim=WEB, type_url=SECRET_TYPE)).resources
+    async with (
+        start("closed", plaintext=PlaintextCallers.NONE) as closed,
+        grpc.aio.insecure_channel(f"127.0.0.1:{closed.ports.grpc}") as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await asked(channel, claim=WEB)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_http_ports(client, start) -> None:
+    """Readiness, version (also under a doubled slash), metrics, debug pages, webhooks."""
+    async with start() as istiod, aiohttp.ClientSession() as session:
+        http, monitoring = (
+            f"http://127.0.0.1:{port}" for port in (istiod.ports.http, istiod.ports.monitoring)
+        )
+        hooks = f"https://127.0.0.1:{istiod.ports.https}"
+
+        async def get(url: str) -> tuple[int, str]:
+            async with session.get(url, ssl=False) as answer:
+                return answer.status, await answer.text()
+
+        assert await get(f"{http}/ready") == (200, "ready\n")
+        assert (await get(f"{hooks}/ready"))[0] == 200
+        assert await get(f"{monitoring}//version") == (200, "1.2.3-unknown-Clean\n")
+        assert 'pilot_info{version="1.2.3"} 1' in (await get(f"{monitoring}/metrics"))[1]
+        assert json.loads((await get(f"{monitoring}/debug/syncz"))[1]) == []
+        assert await get(f"{monitoring}/debug/config_dump") == (
+            400,
+            "You must provide a proxyID in the query string\n",
+        )
+        unknown = await get(f"{monitoring}/debug/config_dump?proxyID=a.b")
+        assert unknown[0] == 404
+        assert unknown[1].startswith("Proxy not connected to this Pilot instance.")
+        pod = {"kind": "Pod", "metadata": {"labels": {"sidecar.istio.io/inject": "false"}}}
+        review = {
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {"uid": "7", "operation": "CREATE", "object": pod},
+        }
+        for path in ("/inject", "/inject/net/a", "/validate"):
+            async with session.post(hooks + path, json=review, ssl=False) as answer:
+                body = await answer.json()
+                assert body["response"]["uid"] == "7"
+        async with session.post(f"{hooks}/inject", data="x", ssl=False) as answer:
+            assert answer.status == 415
+        async with session.post(f"{hooks}/validate", json={}, ssl=False) as answer:
+            assert answer.status == 400
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until the cluster is so."""
+    try:
+        async with asyncio.timeout(15):
+            while not await check():  # noqa: ASYNC110 (others write)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not within 15 s: {what}") from None
+
+
+async def test_two_revisions_never_fight(client, start) -> None:
+    """Two istiods share one root and one ConfigMap of it; at rest they write nothing but leases."""
+    async with start("1-0-0"), start("canary"):
+
+        async def distributed() -> bool:
+            maps = await client.list(CONFIG_MAP, fields="metadata.name=istio-ca-root-cert")
+            return {obj["metadata"]["namespace"] for obj in maps.items} >= {"shop", "istio-system", "default"}
+
+        await eventually(distributed, "the roots are in every namespace")
+
+        async def versions() -> dict[tuple[str, str, str], str]:
+            found = {}
+            for kind in (CONFIG_MAP, SECRET):
+                for obj in (await client.list(kind)).items:
+                    meta = obj["metadata"]
+                    found[(kind.name, meta["namespace"], meta["name"])] = meta["resourceVersion"]
+            return found
+
+        before = await versions()
+        await asyncio.sleep(2)  # what is tested is that nothing happens
+        assert await versions() == before
+        holders = {
+            lease["metadata"]["name"]: lease["spec"]["holderIdentity"]
+            for lease in (await client.list(LEASE, "istio-system")).items
+        }
+        assert len(set(holders.values())) == 1, holders
+
+
+async def test_a_field_without_effect_is_reported(client, start) -> None:
+    """The owner of the object reads it in the status; objects of another revision are left alone."""
+    from linnet.kube.kinds import CUSTOM_RESOURCE_DEFINITION
+    from linnet.objects.crd import definitions
+
+    (crd,) = (d for d in definitions() if d["spec"]["names"]["kind"] == "Sidecar")
+    await client.create(CUSTOM_RESOURCE_DEFINITION, crd)
+
+    async def served() -> bool:
+        try:
+            await client.list(SIDECAR)
+        except OSError:
+            return False
+        return True
+
+    await eventually(served, "the CRD is served")
+    async with start():
+        for name, labels in (("ours", {}), ("theirs", {"istio.io/rev": "other"})):
+            await client.create(
+                SIDECAR,
+                {
+                    "apiVersion": SIDECAR.api_version,
+                    "kind": "Sidecar",
+                    "metadata": {"name": name, "namespace": "shop", "labels": labels},
+                    "spec": {"egress": [{"hosts": ["./*"]}]},
+                },
+            )
+
+        async def reported() -> bool:
+            obj = await client.get(SIDECAR, "ours", "shop")
+            found = (obj.get("status") or {}).get("conditions") or []
+            return [(c["type"], c["status"], c["reason"]) for c in found] == [
+                ("linnet.io/Honoured", "False", "FieldNotHonoured")
+            ]
+
+        await eventually(reported, "the condition is written")
+        assert "status" not in await client.get(SIDECAR, "theirs", "shop")
