@@ -233,6 +233,9 @@ def test_hold_application(configuration: Configure, pod: MakePod) -> None:
     asked = {"proxy.istio.io/config": '{"holdApplicationUntilProxyStarts": true}'}
     result = injected(pod(asked), "shop", configuration())
     assert [c["name"] for c in result["spec"]["containers"]] == ["istio-proxy", "main"]
+    hook = container(result)["lifecycle"]["postStart"]
+    assert hook == {"exec": {"command": ["linnet", "pilot-agent", "wait"]}}
+    assert injected(result, "shop", configuration()) == result
 
 
 def test_path_environment(configuration: Configure, pod: MakePod) -> None:

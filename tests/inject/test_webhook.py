@@ -119,10 +119,10 @@ def test_policy_disabled(configuration: Configure, pod: MakePod) -> None:
 
 def test_warnings(configuration: Configure, pod: MakePod) -> None:
     """Doubtful settings are told, not refused."""
-    answer = review(
-        asked(pod(labels={"sidecar.istio.io/inject": "maybe"}, dnsPolicy="None")), configuration()
+    doubtful = pod(
+        {"sidecar.istio.io/nativeSidecar": "true"}, {"sidecar.istio.io/inject": "maybe"}, dnsPolicy="None"
     )
-    assert len(answer["response"]["warnings"]) == 2
+    assert len(review(asked(doubtful), configuration())["response"]["warnings"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -127,11 +127,21 @@ def test_yaml_errors_name_file_and_line() -> None:
         resolve([("bad.yaml", "a: b\n  c: [\n")], [], version="9")
 
 
-def test_values_without_effect_are_told() -> None:
-    """Nothing is silently ignored."""
-    assert resolve([], ["values.ztunnel.x=1"], version="9").warnings == (
-        "values.ztunnel has no effect in Linnet",
-    )
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("values.ztunnel.x=1", "values.ztunnel"),
+        ("values.pilot.cni.provider=x", "values.pilot.cni"),
+        ("values.global.proxyy.logLevel=debug", "values.global.proxyy"),
+        ("values.pilot.env.A=b", ""),
+        ("values.global.proxy.logLevel=debug", ""),
+        ("values.pilot.cni.enabled=false", ""),
+    ],
+)
+def test_values_without_effect_are_told(assignment: str, told: str) -> None:
+    """Nothing is silently ignored; what is switched off needs no word."""
+    warnings = resolve([], [assignment], version="9").warnings
+    assert warnings == ((f"{told} has no effect in Linnet",) if told else ())
 
 
 def test_profiles() -> None:

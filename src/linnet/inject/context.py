@@ -169,7 +169,8 @@ def _proxy(
                 annotated, "failureThreshold", proxy.get("readinessFailureThreshold", 4)
             ),
         },
-        "lifecycle": proxy.get("lifecycle") or drain_hook(pod, configuration),
+        "lifecycle": proxy.get("lifecycle") or _lifecycle(pod, config, configuration),
+        "hold": holds(config, configuration),
         "capabilities": added or None,
         "unprivileged": not added,
         "user": 0 if added else 1337,
@@ -196,6 +197,19 @@ def drain_hook(pod: Object, configuration: Configuration) -> dict[str, Any] | No
     grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
     path = DRAIN_PATH if grace in (None, GRACE) else f"{DRAIN_PATH}?grace={grace}"
     return {"preStop": {"httpGet": {"path": path, "port": port}}}
+
+
+def holds(config: Object, configuration: Configuration) -> bool:
+    """Whether the application's containers start only when the proxy is ready."""
+    default = configuration.values["global"]["proxy"].get("holdApplicationUntilProxyStarts", False)
+    return bool(config.get("holdApplicationUntilProxyStarts", default))
+
+
+def _lifecycle(pod: Object, config: Object, configuration: Configuration) -> dict[str, Any] | None:
+    hooks = dict(drain_hook(pod, configuration) or {})
+    if holds(config, configuration):
+        hooks["postStart"] = {"exec": {"command": ["linnet", "pilot-agent", "wait"]}}
+    return hooks or None
 
 
 def _config_text(config: Object) -> str:

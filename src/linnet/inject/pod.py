@@ -46,7 +46,7 @@ def injected(
     for addition in additions:
         result = merged(result, addition)
     result, overrides = _overridden(result, user, additions)
-    _order(result["spec"], hold=_holds(facts, configuration))
+    _order(result["spec"], hold=facts["proxy"]["hold"])
     proxied = "sidecar" in names
     originals = _through_agent(result, configuration) if proxied else {}
     scrape = _metrics(result, configuration)
@@ -97,12 +97,6 @@ def _overridden(
         on_top = [{k: v for k, v in c.items() if (k, v) != ("image", AUTO)} for c in own]
         spec[field] = merged(spec[field], on_top, field)
     return {**result, "spec": spec}, recorded
-
-
-def _holds(facts: Mapping[str, Any], configuration: Configuration) -> bool:
-    config = json.loads(facts["proxy"]["config"])
-    default = configuration.values["global"]["proxy"].get("holdApplicationUntilProxyStarts", False)
-    return bool(config.get("holdApplicationUntilProxyStarts", default))
 
 
 def _order(spec: Object, *, hold: bool) -> None:

@@ -12,6 +12,11 @@ from linnet.inject.configuration import Configuration
 from linnet.kube.selectors import matches
 
 INJECT = "sidecar.istio.io/inject"
+_WITHOUT_EFFECT = {
+    "sidecar.istio.io/nativeSidecar": "the proxy is an ordinary container",
+    "sidecar.istio.io/enableCoreDump": "core dumps are the node's business",
+    "sidecar.istio.io/controlPlaneAuthPolicy": "control planes always authenticate",
+}
 UNTOUCHED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 
@@ -31,7 +36,7 @@ def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration)
         return Decision(False, "the pod uses the host's network")
     if namespace in UNTOUCHED:
         return Decision(False, f"namespace {namespace} is never injected")
-    warnings = _dns_warnings(spec)
+    warnings = (*_dns_warnings(spec), *_unhonoured(metadata.get("annotations") or {}))
     asked = labels.get(INJECT) or (metadata.get("annotations") or {}).get(INJECT) or ""
     if asked in ("true", "false"):
         return Decision(asked == "true", f"{INJECT} is {asked}", warnings)
@@ -47,6 +52,15 @@ def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration)
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a selector that selects by something matches; an empty one is ignored here."""
     return any(selector.get(key) for key in ("matchLabels", "matchExpressions")) and matches(selector, labels)
+
+
+def _unhonoured(annotated: Mapping[str, str]) -> tuple[str, ...]:
+    """Annotations of Istio that are accepted without effect."""
+    return tuple(
+        f"annotation {key}: {why}; it has no effect"
+        for key, why in _WITHOUT_EFFECT.items()
+        if annotated.get(key) not in (None, "", "false")
+    )
 
 
 def _dns_warnings(spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -58,19 +58,44 @@ _SPEC = frozenset(
         "compatibilityVersion",
     }
 )
-_HONOURED = frozenset(
-    {
-        "base",
+# paths of values that something reads, each with all that is below it
+_HONOURED: frozenset[tuple[str, ...]] = frozenset(
+    tuple(path.split("."))
+    for path in (
+        "base.validationFailurePolicy",
         "gateways",
-        "global",
+        "global.caAddress",
+        "global.hub",
+        "global.imagePullPolicy",
+        "global.imagePullSecrets",
+        "global.istioNamespace",
+        "global.logAsJson",
+        "global.logging.level",
+        "global.meshID",
+        "global.multiCluster.clusterName",
+        "global.network",
+        "global.platform",
+        "global.proxy",
+        "global.proxy_init.image",
+        "global.tag",
+        "global.variant",
         "meshConfig",
-        "pilot",
+        "pilot.autoscaleEnabled",
+        "pilot.autoscaleMax",
+        "pilot.autoscaleMin",
+        "pilot.cpu.targetAverageUtilization",
+        "pilot.env",
+        "pilot.hub",
+        "pilot.image",
+        "pilot.keepaliveMaxServerConnectionAge",
+        "pilot.replicaCount",
+        "pilot.resources",
+        "pilot.tag",
+        "pilot.traceSampling",
         "revision",
-        "revisionTags",
         "sidecarInjectorWebhook",
-        "defaultRevision",
         "sidecarInjectorWebhookAnnotations",
-    }
+    )
 )
 
 
@@ -191,11 +216,27 @@ def _check(spec: Mapping[str, Any]) -> list[str]:
             raise InputError(
                 f"spec.components.{key}.enabled: Linnet has no {key}; remove it or set it to false"
             )
-    return [
-        f"values.{key} has no effect in Linnet"
-        for key in sorted(spec.get("values") or {})
-        if key not in _HONOURED
-    ]
+    return [f"values.{path} has no effect in Linnet" for path in unhonoured(spec.get("values") or {})]
+
+
+def unhonoured(values: Mapping[str, Any]) -> list[str]:
+    """The paths of values that nothing reads, as short as they can be; empty and false ones need no word."""
+    found: list[str] = []
+
+    def walk(tree: Mapping[str, Any], prefix: tuple[str, ...]) -> None:
+        for key, value in tree.items():
+            path = (*prefix, str(key))
+            if path in _HONOURED or not value:
+                continue
+            if isinstance(value, Mapping) and all(not inner for inner in value.values()):
+                continue
+            if isinstance(value, Mapping) and any(known[: len(path)] == path for known in _HONOURED):
+                walk(value, path)
+            else:
+                found.append(".".join(path))
+
+    walk(values, ())
+    return sorted(found)
 
 
 def _check_component(path: str, key: str, entry: Any) -> None:
