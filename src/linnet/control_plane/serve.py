@@ -21,6 +21,7 @@ from linnet.control_plane.ports import open_ports
 from linnet.control_plane.proxies import Proxies
 from linnet.control_plane.pushing import ask_back, follow_injector, let_go, push
 from linnet.control_plane.settle import Changes
+from linnet.control_plane.system_roots import system_roots
 from linnet.control_plane.watching import Watching
 from linnet.control_plane.webhooks import Injection
 from linnet.ingest import mesh
@@ -35,7 +36,7 @@ async def serve(istiod: Istiod) -> None:
     """Run until `istiod.stopping` is set; the failure of one part stops all parts."""
     settings, client, metrics = istiod.settings, istiod.client, istiod.metrics
     changes = Changes(asyncio.get_running_loop().time)
-    usual = MeshConfig(domain=settings.domain, root_namespace=settings.namespace)
+    usual = MeshConfig(domain=settings.domain, root_namespace=settings.namespace, system_roots=system_roots())
     plane = Plane(
         mesh.empty(mesh.Options(settings.namespace, settings.mesh_config, settings.revision, usual)),
         metrics,
