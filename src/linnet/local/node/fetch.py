@@ -44,7 +44,7 @@ async def get(sandbox: Sandbox, request: HttpGet, port: int, *, timeout: float, 
     except TimeoutError as error:
         raise TimeoutError(f'Get "{url}": context deadline exceeded') from error
     except (OSError, ValueError, EOFError) as error:
-        raise ConnectionError(f'Get "{url}": {error or "EOF"}') from error
+        raise ConnectionError(f'Get "{url}": {str(error) or "EOF"}') from error
 
 
 async def dial(sandbox: Sandbox, host: str, port: int, timeout: float) -> socket.socket:

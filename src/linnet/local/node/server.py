@@ -12,17 +12,17 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
 
 from linnet.local.node import logs, streams
 from linnet.local.node.clock import Now, parse
-from linnet.local.node.kubelet import Kubelet
 from linnet.local.node.life import Life
 from linnet.local.node.logs import LogQuery
 from linnet.local.node.pods import PodWorker
+from linnet.local.node.spec import Object
 from linnet.local.node.status import Terminated, Waiting
 
 PORT = 10250
@@ -33,10 +33,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger()
 
 
+class Pods(Protocol):
+    """What the server asks of the kubelet."""
+
+    def find(self, namespace: str, name: str) -> PodWorker | None:
+        """The worker of a pod."""
+        ...
+
+    def pods(self) -> list[Object]:
+        """The pods of the node."""
+        ...
+
+
 class Server:
     """Answers the API server about the pods of one kubelet."""
 
-    def __init__(self, kubelet: Kubelet, now: Now) -> None:
+    def __init__(self, kubelet: Pods, now: Now) -> None:
         self._kubelet, self._now = kubelet, now
 
     def application(self, *, authorise: bool = True) -> web.Application:
