@@ -1,0 +1,6 @@
+"""Tests of ingest share the small meshes of `test_mesh`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
