@@ -197,11 +197,9 @@ def _say(text: str) -> None:
 def _paths() -> Paths:
     """Where state and sockets are, by the XDG variables and their defaults."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    run = os.environ.get("XDG_RUNTIME_DIR") or ""
-    if not run or not os.path.isdir(run):
-        own = f"/run/user/{os.getuid()}"
-        run = run or (own if os.path.isdir(own) else f"/tmp/linnet-{os.getuid()}")  # noqa: S108
-    return local_paths(os.path.abspath(state), os.path.abspath(run))
+    usual = f"/run/user/{os.getuid()}"
+    run = os.environ.get("XDG_RUNTIME_DIR") or (usual if os.path.isdir(usual) else "")
+    return local_paths(os.path.abspath(state), os.path.abspath(run) if run else "", os.getuid())
 
 
 def _homes() -> tuple[str, ...]:

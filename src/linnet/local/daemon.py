@@ -33,6 +33,7 @@ _PORTS_TRIED = 100
 _STOP_TIMEOUT = 8.0  # seconds that a process has to end by itself
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.1, 5.0  # seconds before a process that failed is started again
 _LONG = 30.0  # seconds: a process that lived so long has not failed to start
+_LONG_LOG = 8 << 20  # bytes
 _HOPELESS = 3  # failures in a row after which `up` gives up; the daemon goes on
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
@@ -223,7 +224,9 @@ def _become_child(name: str, inheritance: Inheritance) -> None:
 
 
 def redirect_output(path: str) -> None:
-    """Let this process write to a log file, and read nothing."""
+    """Let this process write to a log file, and read nothing. A log that is long is put aside first."""
+    if os.path.exists(path) and os.path.getsize(path) > _LONG_LOG:
+        os.replace(path, f"{path}.1")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.dup2(null, 0)

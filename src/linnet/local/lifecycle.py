@@ -5,6 +5,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 
@@ -226,6 +227,9 @@ def _last_words(paths: Paths) -> str:
 
 def _make_directory(path: str) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise CannotStart(f"{path} is not a directory of yours: remove it")
 
 
 def _listed(lines: list[str]) -> str:

@@ -72,6 +72,7 @@ class Paths(Struct, frozen=True):
         return f"{self.state}/up.lock"
 
 
-def local_paths(state_home: str, runtime_home: str) -> Paths:
-    """The paths below XDG_STATE_HOME and XDG_RUNTIME_DIR."""
-    return Paths(f"{state_home}/linnet/local", f"{runtime_home}/linnet")
+def local_paths(state_home: str, runtime_home: str, uid: int = 0) -> Paths:
+    """The paths below XDG_STATE_HOME and XDG_RUNTIME_DIR; without the latter, in /tmp."""
+    run = f"{runtime_home}/linnet" if runtime_home else f"/tmp/linnet-{uid}"  # noqa: S108
+    return Paths(f"{state_home}/linnet/local", run)

@@ -115,6 +115,9 @@ def test_address_moves_from_one_service_to_another(rules: ServiceRules):
     rules.update({("default", "a"): first})
     rules.update({("default", "b"): service("b", VIP, (80, (("10.244.0.3", 80),))), ("default", "a"): None})
     rules.update({("default", "a"): first, ("default", "b"): None})
+    rules.update({("default", "thief"): service("thief", VIP, (80, (("10.244.0.9", 80),)))})  # keeps nothing
+    rules.update({("default", "a"): None})
+    rules.update({("default", "thief"): None})
 
 
 def test_node_that_starts_again_begins_afresh(rules: ServiceRules, namespace: int):

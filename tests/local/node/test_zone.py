@@ -148,6 +148,7 @@ def endpoint_slice(*endpoints: tuple[str, dict[str, bool]]) -> dict[str, object]
     [
         ([("10.244.0.2", {"ready": True}), ("10.244.0.1", {})], ["10.244.0.1", "10.244.0.2"]),
         ([("10.244.0.2", {"ready": False, "serving": False})], []),
+        ([("nonsense", {"ready": True}), ("10.244.0.1", {"ready": True})], ["10.244.0.1"]),
         (
             [
                 ("10.244.0.1", {"ready": True}),

@@ -10,6 +10,7 @@ from linnet.local.node import messages
 from linnet.local.node.messages import Birth, Born, Exited, Failed, Kill, Ready, Report, Start, Started
 
 _SO_SNDBUFFORCE = 32
+_AGAIN = 0.01  # seconds
 
 
 class Forking:
@@ -55,8 +56,14 @@ class Forking:
 
     def kill(self, number: int, signal_number: int) -> None:
         """Send a signal to a process, if it has not ended."""
-        if number in self._ends:
+        if number not in self._ends:
+            return
+        try:
             self._control.send(messages.encode(Kill(number, signal_number)))
+        except BlockingIOError:  # the forker has much to do
+            asyncio.get_running_loop().call_later(_AGAIN, self.kill, number, signal_number)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the forker has ended, and the process with it
 
     def forget(self, number: int) -> None:
         """A process whose end is known otherwise."""

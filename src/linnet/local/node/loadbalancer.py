@@ -33,6 +33,7 @@ _SHIFT = (
 _PRIVILEGED = 1024
 _ATTEMPTS = 3
 _DIAL_TIMEOUT = 3.0  # seconds, for each attempt
+_WRITE_TIMEOUT = 10.0  # seconds for a status
 _RETRY = 2.0  # seconds until a status that could not be written is tried again
 
 Dial = Callable[[str, int], Awaitable[socket.socket]]
@@ -204,14 +205,12 @@ class LoadBalancers:
         if service.ingress == ingress:
             return
         balancer: dict[str, Any] = {"ingress": msgspec.to_builtins(ingress) or None}
+        status = {"status": {"loadBalancer": balancer}}
         try:
-            await self._client.patch(
-                SERVICE,
-                service.name,
-                service.namespace,
-                {"status": {"loadBalancer": balancer}},
-                subresource="status",
-            )
+            async with asyncio.timeout(_WRITE_TIMEOUT):
+                await self._client.patch(
+                    SERVICE, service.name, service.namespace, status, subresource="status"
+                )
         except (NotFound, Conflict):
             return  # news of it are on their way
         except ApiError as error:

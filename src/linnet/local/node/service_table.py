@@ -5,6 +5,8 @@ Service, EndpointSlice ── mirrors ──▶ Table ── changed services �
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Address
 from typing import Any
 
 from msgspec import Struct
@@ -130,7 +132,8 @@ def _port(port: Object, slices: list[Object]) -> Port:
                 into = leaving
             else:
                 continue
-            into.update((address, number) for address in endpoint["addresses"] for number in numbers)
+            addresses = filter(_valid, endpoint["addresses"])
+            into.update((address, number) for address in addresses for number in numbers)
     backends = tuple(sorted(ready or leaving))
     return Port(name, protocol, port["port"], port.get("nodePort", 0), backends)
 
@@ -143,8 +146,18 @@ def _members(slices: list[Object]) -> Iterator[Member]:
         )
         for endpoint in item.get("endpoints") or ():
             if (endpoint.get("conditions") or {}).get("ready", True):
-                for address in endpoint["addresses"]:
+                for address in filter(_valid, endpoint["addresses"]):
                     yield Member(address, endpoint.get("hostname") or "", ports)
+
+
+@lru_cache(maxsize=4096)
+def _valid(address: str) -> bool:
+    """Whether it is an IPv4 address: what users wrote into an EndpointSlice harms only their service."""
+    try:
+        IPv4Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 class Table:

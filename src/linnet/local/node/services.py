@@ -65,6 +65,7 @@ class ServiceRules:
     def __init__(self, namespace: int) -> None:
         self._firewall = Firewall(namespace)
         self._chains: dict[Front, str] = {}
+        self._owners: dict[Front, Key] = {}
         self._served: dict[Key, dict[Front, tuple[Backend, ...]]] = {}
         self._last = 0
         self.batches = 0  # for tests and benchmarks
@@ -94,6 +95,7 @@ class ServiceRules:
         gone = [front for front in self._served.get(key, {}) if front not in wanted]
         for front in gone:
             chain = self._chains.pop(front)
+            del self._owners[front]
             batch.remove(_TABLE, _MAP, [front.packed()]).flush_chain(_TABLE, chain).delete_chain(
                 _TABLE, chain
             )
@@ -106,8 +108,8 @@ class ServiceRules:
             return
         served = self._served.setdefault(key, {})
         for front, backends in fronts(service).items():
-            if served.get(front) == backends:
-                continue
+            if served.get(front) == backends or self._owners.setdefault(front, key) != key:
+                continue  # nothing new, or the address of another service, which had it first
             self._write(batch, front, backends)
             served[front] = backends
             self.changed_fronts += 1
