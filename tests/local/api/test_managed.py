@@ -180,6 +180,18 @@ def test_updates_move_ownership() -> None:
     assert [entry["time"] for entry in obj["metadata"]["managedFields"]] == [_NOW, _LATER]
 
 
+def test_structs_of_new_items_are_members() -> None:
+    """An added container owns its structs and maps; the structs that every object has are nobody's."""
+    config = _deployment()
+    container = config["spec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"requests": {"cpu": "1"}}
+    fields = _owned(_update(None, config, "one"))["one"]["f:spec"]
+    assert "." not in fields
+    assert "." not in fields["f:template"]["f:spec"]["f:containers"]
+    main = fields["f:template"]["f:spec"]["f:containers"]['k:{"name":"main"}']
+    assert main["f:resources"] == {".": {}, "f:requests": {".": {}, "f:cpu": {}}}
+
+
 def test_a_write_without_a_change_keeps_the_entries() -> None:
     """Times do not move when nothing else does."""
     live = _update(None, _config_map(a="1"), "one", now=_NOW)

@@ -261,9 +261,7 @@ def _filled(value: Any) -> bool:
 
 def _descend(out: _Comparing, node: Node | None, form: Shape, before: Any, after: Any) -> None:
     if form == "map":
-        _compare_maps(
-            out, node, before if isinstance(before, dict) else {}, after if isinstance(after, dict) else {}
-        )
+        _compare_maps(out, node, before, after)
     elif form == "leaf":
         out.whole(before, after)
     else:
@@ -276,16 +274,21 @@ def _descend(out: _Comparing, node: Node | None, form: Shape, before: Any, after
         )
 
 
-def _compare_maps(out: _Comparing, node: Node | None, before: Json, after: Json) -> None:
+def _compare_maps(out: _Comparing, node: Node | None, before: Any, after: Any) -> None:
+    """Compare by field; a side that is absent or null has none."""
     typed = node is not None and not node.custom
-    for name in {**before, **after}:
-        left, right = before.get(name, ABSENT), after.get(name, ABSENT)
+    left = before if isinstance(before, dict) else {}
+    right = after if isinstance(after, dict) else {}
+    for name in {**left, **right}:
+        old, new = left.get(name, ABSENT), right.get(name, ABSENT)
         below, declared = field(node, name)
-        if typed and declared and (left is ABSENT or right is ABSENT):
-            unset = _unset(name, right if left is ABSENT else left)
-            left, right = (unset if left is ABSENT else left), (unset if right is ABSENT else right)
+        if typed and declared:
+            if old is ABSENT and isinstance(before, dict):
+                old = _unset(name, new)
+            elif new is ABSENT and isinstance(after, dict):
+                new = _unset(name, old)
         child = _Comparing()
-        _compare(child, below, left, right)
+        _compare(child, below, old, new)
         out.below(f"f:{name}", child)
 
 
