@@ -162,7 +162,7 @@ def test_kill(cluster: Cluster, victim: str):
         return bool(state["ready"]) and (restarted or victim == "api")
 
     until(runs)
-    assert len(cluster.processes()) == len(before)
+    until(lambda: len(cluster.processes()) == len(before), 5)
 
 
 def test_env_status_and_logs(cluster: Cluster):
