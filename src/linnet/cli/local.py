@@ -5,6 +5,7 @@ import pwd
 import shlex
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from linnet.cli.faults import UNREADABLE, USAGE, UserError
 from linnet.local.paths import Paths, local_paths
 from linnet.local.settings import Settings
 
+_LONG = 100  # characters of a word of a command that are shown
 _NO_HOMES = frozenset(
     {"", "/", "/nonexistent", "/dev", "/proc", "/sys", "/bin", "/sbin", "/usr", "/run", "/var"}
 )
@@ -117,17 +119,19 @@ def logs(process: str, follow: bool, lines: int) -> None:
 
 
 @local.group(invoke_without_command=True)
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
 @click.pass_context
-def images(context: click.Context) -> None:
+def images(context: click.Context, form: str) -> None:
     """List the image catalogue: which program stands behind the name of an image."""
     if context.invoked_subcommand is None:
-        _list_images()
+        _list_images(form)
 
 
 @images.command("list")
-def list_images() -> None:
+@click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
+def list_images(form: str) -> None:
     """List the image catalogue."""
-    _list_images()
+    _list_images(form)
 
 
 @images.command()
@@ -142,10 +146,11 @@ def add(image: str) -> None:
     binary = envoys.add(_paths(), minor)
     click.echo(f"envoy:{minor} is {binary}")
     if _running():
-        click.echo("The running cluster knows it after: linnet local down && linnet local up")
+        click.echo("The running cluster finds it when a pod asks for it.")
 
 
-def _list_images() -> None:
+def _list_images(form: str) -> None:
+    from linnet.cli import output
     from linnet.local.node import process
     from linnet.local.node.images import CatalogueError
 
@@ -154,14 +159,27 @@ def _list_images() -> None:
         catalogue = process.catalogue(settings)
     except CatalogueError as error:
         raise UserError(str(error), code=UNREADABLE) from error
+    if form != "table":
+        entries = [
+            {
+                "name": image.name,
+                "command": list(image.command),
+                "args": list(image.args),
+                "environment": dict(image.environment),
+            }
+            for image in catalogue.images
+        ]
+        click.echo(output.dump({"images": entries}, form).rstrip())
+        return
     rows = [("IMAGE", "COMMAND")]
-    rows += [
-        (image.name, " ".join([*image.command, *image.args]) or "(the container's command)")
-        for image in catalogue.images
-    ]
-    width = max(len(name) for name, _ in rows)
-    for name, command in rows:
-        click.echo(f"{name:<{width}}   {command}")
+    rows += [(image.name, _one_line((*image.command, *image.args))) for image in catalogue.images]
+    click.echo(output.columns(rows).rstrip())
+
+
+def _one_line(words: Sequence[str]) -> str:
+    """A command on one line, its long words cut."""
+    shown = [word if len(word) <= _LONG and "\n" not in word else "…" for word in words]
+    return " ".join(shown) or "(the container's command)"
 
 
 def _take_catalogue(paths: Paths, file: Path) -> None:

@@ -112,3 +112,19 @@ def test_the_digest_follows_the_content() -> None:
     assert one.digest == Image("a", ("x",)).digest
     assert one.digest != two.digest
     assert one.digest.startswith("sha256:")
+
+
+def test_what_is_added_later_is_found() -> None:
+    """The catalogue is read again when an image is missing, and only then; a wrong file keeps the old one."""
+    answers = [Catalogue((Image("a", ("1",)),)), Catalogue((Image("a", ("2",)), Image("b", ("b",))))]
+
+    def load() -> Catalogue:
+        if not answers:
+            raise CatalogueError("mine.yaml: wrong")
+        return answers.pop(0)
+
+    known = images.Reread(load)
+    assert known.find("a") == Image("a", ("1",))
+    assert known.find("b") == Image("b", ("b",))
+    assert known.find("c") is None
+    assert known.find("a") == Image("a", ("2",))

@@ -8,17 +8,20 @@ Names are exact, without a tag (any tag), or globs (`example.test/*`).
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HUBS = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
 _OURS = "linnet/"
+
+log = structlog.get_logger()
 
 
 class CatalogueError(ValueError):
@@ -66,6 +69,25 @@ class Catalogue(Struct, frozen=True):
             if any(fnmatch.fnmatchcase(known, image.name) for known in tagged | untagged)
         )
         return next(chain(exact, any_tag, globs), None)
+
+
+class Reread:
+    """A catalogue that is read again when it lacks an image: what users add is found without a restart."""
+
+    def __init__(self, load: Callable[[], Catalogue]) -> None:
+        self._load = load
+        self.catalogue = load()
+
+    def find(self, reference: str) -> Image | None:
+        """The entry for an image reference; None: unknown, or the files that were added are wrong."""
+        found = self.catalogue.find(reference)
+        if found is None:
+            try:
+                self.catalogue = self._load()
+            except CatalogueError as error:
+                log.warning("image catalogue not read", error=str(error))
+            found = self.catalogue.find(reference)
+        return found
 
 
 def normalise(reference: str) -> str:

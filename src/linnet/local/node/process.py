@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from linnet.kube.client import Client
 from linnet.kube.kinds import NODE
@@ -14,7 +15,7 @@ from linnet.local.envoys import envoys
 from linnet.local.node import images
 from linnet.local.node.dns import Dns, host_resolvers
 from linnet.local.node.forker import Forker
-from linnet.local.node.images import Catalogue
+from linnet.local.node.images import Catalogue, Reread
 from linnet.local.node.loadbalancer import LoadBalancers
 from linnet.local.node.network import Network
 from linnet.local.node.sandboxes import LocalSandboxes
@@ -49,7 +50,7 @@ async def serve_node(inheritance: Inheritance, forker: Forker, *, ready: Callabl
                     LocalSandboxes(forker, network),
                     inheritance.kubelet,
                     files=_files(settings),
-                    catalogue=catalogue(settings),
+                    images=Reread(partial(catalogue, settings)),
                     dial=network.dial,
                 ),
                 name="kubelet",

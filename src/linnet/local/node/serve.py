@@ -14,7 +14,7 @@ from linnet.kube.mirror import Mirror
 from linnet.local.node.clock import wall
 from linnet.local.node.events import Recorder
 from linnet.local.node.hosted import Dial, Hosting
-from linnet.local.node.images import Catalogue
+from linnet.local.node.images import Reread
 from linnet.local.node.kubelet import Kubelet
 from linnet.local.node.machine import Registration, this_machine
 from linnet.local.node.runtime import Sandboxes
@@ -39,7 +39,7 @@ async def serve(
     listener: socket.socket,
     *,
     files: Files,
-    catalogue: Catalogue,
+    images: Reread,
     dial: Dial,
 ) -> None:
     """Run the pods of this node for ever. `listener` is the socket of the kubelet's port.
@@ -59,10 +59,10 @@ async def serve(
         hosting = Hosting(services, dial, release)
         events, sources = Recorder(client, options.name, wall), Sources(client)
         around = Surroundings(
-            client, sandboxes, hosting.launch, catalogue, events, sources, services, options, wall
+            client, sandboxes, hosting.launch, images, events, sources, services, options, wall
         )
         kubelet = Kubelet(around)
-        names = [image.name for image in catalogue.images]
+        names = [image.name for image in images.catalogue.images]
         registration = Registration(client, machine, options, names, wall, release)
         tls = tls_context(files.certificate, files.key, files.client_ca)
         async with serving(Server(kubelet, wall).application(), listener, tls), asyncio.TaskGroup() as tasks:
