@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import itertools
 import signal
 
 import structlog
@@ -52,10 +53,11 @@ async def _main(settings: Settings, config: Config) -> None:
 
 
 async def _tidy_up(istiod: Istiod) -> None:
-    """Give back what only the start needed, and let the collector pass over what stays."""
+    """Give back what only the start, or a burst, needed; let the collector pass over what stays."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)  # glibc's
     await istiod.serving_now.wait()
-    gc.collect()
-    gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
+    for pause in itertools.chain((0, 10), itertools.repeat(300)):
+        await asyncio.sleep(pause)
+        gc.collect()
+        gc.freeze()
         trim(0)
