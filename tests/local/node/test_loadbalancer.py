@@ -1,6 +1,7 @@
 """Load balancers: real sockets on the loopback, statuses written to a real API server."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,9 +14,10 @@ from linnet.kube.config import Config
 from linnet.kube.kinds import SERVICE
 from linnet.local.api.options import Options
 from linnet.local.api.serve import running
-from linnet.local.node.loadbalancer import LoadBalancers
+from linnet.local.node.loadbalancer import Balancer, LoadBalancers
 from linnet.local.node.service_table import Backend, Port, Service, Table
 from linnet.local.node.splice import Side
+from linnet.netlink import linux
 from linnet.netlink.dial import connected
 
 pytestmark = pytest.mark.wired
@@ -217,3 +219,31 @@ async def test_end_of_one_side_ends_the_other():
     async with asyncio.timeout(5):
         assert await reader.read() == b""
     other.close()
+
+
+def test_port_without_the_right_to_it():
+    """Who may not listen below 1024 is served 8000 higher, and the status says so."""
+    if os.geteuid() == 0 and Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text() == "0\n":
+        pytest.skip("every port is everybody's here")
+
+    async def ports() -> tuple[int, str]:
+        balancers = LoadBalancers(Client(Config("https://127.0.0.1:1")), dial)
+        asked = service("web", port=81)
+        balancer = Balancer(balancers._choose(asked))
+        await balancers._listen(asked, balancer)
+        listener = balancer.listeners[81]
+        listener.close()
+        return listener.port, balancers._ingress(asked, balancer).ports[0].error
+
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        linux.set_capabilities(0)
+        try:
+            os.write(writable, repr(asyncio.run(ports())).encode())
+        finally:
+            os._exit(0)
+    os.close(writable)
+    os.waitpid(pid, 0)
+    with os.fdopen(readable) as answer:
+        assert answer.read() == "(8081, 'linnet.io/ServedOnPort-8081')"

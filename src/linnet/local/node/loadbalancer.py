@@ -41,7 +41,9 @@ log = structlog.get_logger("loadbalancer")
 
 
 @dataclass(slots=True)
-class _Listener:
+class Listener:
+    """A port of a load balancer."""
+
     port: int  # where it listens
     backends: tuple[Backend, ...] = ()
     server: asyncio.Server | None = None
@@ -53,11 +55,11 @@ class _Listener:
 
 
 @dataclass(slots=True)
-class _Balancer:
+class Balancer:
     """What is served for a service."""
 
     ip: str
-    listeners: dict[int, _Listener] = field(default_factory=dict)  # by the port of the service
+    listeners: dict[int, Listener] = field(default_factory=dict)  # by the port of the service
 
 
 class LoadBalancers:
@@ -67,7 +69,7 @@ class LoadBalancers:
         self._client = client
         self._dial = dial
         self._services: dict[Key, Service] = {}
-        self._balancers: dict[Key, _Balancer] = {}
+        self._balancers: dict[Key, Balancer] = {}
         self._dirty: set[Key] = set()
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -111,7 +113,7 @@ class LoadBalancers:
             return
         balancer = self._balancers.get(key)
         if balancer is None:
-            balancer = self._balancers[key] = _Balancer(self._choose(service))
+            balancer = self._balancers[key] = Balancer(self._choose(service))
         await self._listen(service, balancer)
         await self._write(service, (self._ingress(service, balancer),))
 
@@ -126,7 +128,7 @@ class LoadBalancers:
                 return ip
         return free[0]
 
-    async def _listen(self, service: Service, balancer: _Balancer) -> None:
+    async def _listen(self, service: Service, balancer: Balancer) -> None:
         wanted = {port.port: port for port in service.ports if port.protocol == "TCP"}
         for number in [number for number in balancer.listeners if number not in wanted]:
             balancer.listeners.pop(number).close()
@@ -139,7 +141,7 @@ class LoadBalancers:
                 balancer.listeners[number] = listener
             listener.backends = port.backends
 
-    async def _open(self, ip: str, number: int) -> _Listener | None:
+    async def _open(self, ip: str, number: int) -> Listener | None:
         for port in _ports_for(number):
             try:
                 bound = listener_in(None, ip, port)
@@ -148,7 +150,7 @@ class LoadBalancers:
             except OSError as error:
                 log.warning("cannot listen", address=f"{ip}:{port}", error=error.strerror)
                 return None
-            listener = _Listener(port)
+            listener = Listener(port)
             listener.server = await asyncio.get_running_loop().create_server(
                 partial(_Client, listener, self._join), sock=bound, backlog=1024
             )
@@ -186,7 +188,7 @@ class LoadBalancers:
                     return await self._dial(ip, port)
         return None
 
-    def _ingress(self, service: Service, balancer: _Balancer) -> Ingress:
+    def _ingress(self, service: Service, balancer: Balancer) -> Ingress:
         ports = []
         for port in service.ports:
             listener = balancer.listeners.get(port.port) if port.protocol == "TCP" else None
@@ -237,7 +239,7 @@ class LoadBalancers:
 class _Client(Side):
     """A connection from the host; it is not read before an endpoint has been found."""
 
-    def __init__(self, listener: _Listener, join: Callable[["_Client"], None]) -> None:
+    def __init__(self, listener: Listener, join: Callable[["_Client"], None]) -> None:
         super().__init__()
         self.listener = listener
         self._join = join
