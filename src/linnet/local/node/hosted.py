@@ -68,6 +68,7 @@ class HostedProxy:
         self, launch: Launch, args: Sequence[str], services: Mirror, dial: Dial, version: str
     ) -> None:
         self.envoy: Process | None = None  # what an exec shares the mounts of
+        self.launched = asyncio.Event()  # there is an Envoy, or there will be none
         self._launch, self._args = launch, args
         self._services, self._dial, self._version = services, dial, version
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -129,6 +130,7 @@ class HostedProxy:
 
     def _finish(self, code: int) -> None:
         self._close_stdio()
+        self.launched.set()
         if not self._code.done():
             self._code.set_result(code)
 
@@ -177,6 +179,7 @@ class HostedProxy:
             raise ProcessLookupError("ended before Envoy was started")
         command = replace(self._launch.command, argv=(self._launch.image.envoy, *argv[1:]))
         self.envoy = await self._launch.sandbox.start(command, self._stdio)
+        self.launched.set()
         self._close_stdio()
         return self.envoy
 

@@ -223,7 +223,7 @@ class Life:
             raise ProcessLookupError(f'container not found ("{self.container.name}")')
         variables = {**dict(self._command.env), **({"TERM": "xterm"} if tty else {})}
         command = replace(self._command, argv=argv, python="", tty=tty, env=tuple(variables.items()))
-        return await self._home.sandbox.start(command, stdio, like=inside(self.process))
+        return await self._home.sandbox.start(command, stdio, like=await inside(self.process))
 
     # -- the end ------------------------------------------------------------
 
@@ -330,10 +330,11 @@ class Life:
         self._home.say(reason, message, warning=warning, about=self.state)
 
 
-def inside(process: Process) -> Process:
-    """The process in the container: for a hosted one, what it is hosted for."""
+async def inside(process: Process) -> Process:
+    """The process in the container: for a hosted one, what it is hosted for, once that has started."""
     if not isinstance(process, HostedProxy):
         return process
+    await process.launched.wait()
     if process.envoy is None:
-        raise ProcessLookupError("the proxy has not started yet")
+        raise ProcessLookupError("the proxy has ended")
     return process.envoy
