@@ -2,7 +2,10 @@
 
 import resource
 import time
+from datetime import datetime
 
+from linnet.ca.authority import Authority
+from linnet.ca.server import CertificateService
 from linnet.control_plane.istiod import Istiod
 from linnet.control_plane.proxies import Proxies
 
@@ -37,3 +40,21 @@ def _resident() -> Samples:
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
     return [({}, pages * resource.getpagesize())]
+
+
+def add_authority_gauges(istiod: Istiod, authority: Authority, service: CertificateService) -> None:
+    """What the certificate authority does, and how long its root lasts. Source: Istio, `citadel_server_*`."""
+
+    def until(moment: datetime) -> Samples:
+        return [({}, round(moment.timestamp() - time.time()))]
+
+    gauge = istiod.metrics.gauge
+    gauge("citadel_server_csr_count", "Requests.", lambda: [({}, service.issued + service.refused)])
+    gauge(
+        "citadel_server_success_cert_issuance_count", "Certificates issued.", lambda: [({}, service.issued)]
+    )
+    gauge(
+        "citadel_server_root_cert_expiry_seconds",
+        "Until the signing certificate expires.",
+        lambda: until(authority.signer.certificate.not_valid_after_utc),
+    )

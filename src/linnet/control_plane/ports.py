@@ -9,6 +9,7 @@ from linnet.ca.server import CertificateService
 from linnet.control_plane import grpc, http
 from linnet.control_plane.callers import Callers
 from linnet.control_plane.debug import Debug
+from linnet.control_plane.gauges import add_authority_gauges
 from linnet.control_plane.istiod import Istiod, about
 from linnet.control_plane.metrics import CONTENT_TYPE
 from linnet.control_plane.plane import Plane
@@ -49,9 +50,11 @@ async def open_ports(
     )
     hooks = Webhooks(injection, istiod.validate, istiod.metrics)
     pages = debug.routes()
+    certificates = CertificateService(authority, callers.of_request)
+    add_authority_gauges(istiod, authority, certificates)
     services = [
         Ads(proxies, about(settings)),
-        CertificateService(authority, callers.of_request),
+        certificates,
     ]
     enter = servers.enter_async_context
     secure, webhook = istiod.contexts.grpc, istiod.contexts.webhooks
