@@ -50,7 +50,7 @@ def entry(held: Item, report: Report) -> Entry | None:
         host.lower() for number, host in enumerate(spec.hosts) if _host(host, resolution, number, report)
     ]
     addresses = tuple(filter(None, (_address(text, n, report) for n, text in enumerate(spec.addresses))))
-    ports = tuple(filter(None, (_port(port, n, report) for n, port in enumerate(spec.ports))))
+    ports = _ports(spec.ports, report)
     selector = frozenset((spec.workload_selector.labels or {}).items()) if spec.workload_selector else None
     services = tuple(
         Service(
@@ -84,10 +84,22 @@ def _host(host: str, resolution: Resolution, number: int, report: Report) -> boo
 
 def _address(text: str, number: int, report: Report) -> str | None:
     network = subnet(text)
-    if network is None:
+    if network is None or network in {"0.0.0.0/32", "::/128"}:
         report.invalid(f"spec.addresses[{number}]", f"{text!r} is not an address or a network")
         return None
     return network if "/" in text and not network.endswith(("/32", "/128")) else network.partition("/")[0]
+
+
+def _ports(given: tuple[EntryPort, ...], report: Report) -> tuple[Port, ...]:
+    """The ports; of several with one number the first counts."""
+    found: dict[int, Port] = {}
+    for number, one in enumerate(given):
+        port = _port(one, number, report)
+        if port is not None and port.number in found:
+            report.invalid(f"spec.ports[{number}].number", f"{port.number} is there already")
+        elif port is not None:
+            found[port.number] = port
+    return tuple(found.values())
 
 
 def _port(port: EntryPort, number: int, report: Report) -> Port | None:

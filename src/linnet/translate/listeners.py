@@ -105,6 +105,7 @@ class Planner:
                 for host in one.hosts:
                     self._rules.setdefault(host, one)
         self._drafts: dict[tuple[str, int], _Draft] = {}
+        self._taken: set[tuple[str, int]] = set()  # addresses and ports that have a listener of their own
         self.sniffed: list[tuple[Service, Port]] = []  # services with a route table of their own
 
     def add(self, service: Service) -> None:
@@ -126,10 +127,12 @@ class Planner:
 
     def _connections(self, service: Service, port: Port) -> None:
         chains = self._chains(service, port)
-        plain = [address for address in service.addresses if "/" not in address]
+        given = [address for address in service.addresses if "/" not in address]
+        plain = [address for address in given if (address, port.number) not in self._taken]
+        self._taken.update((address, port.number) for address in plain)
         ranges = tuple(address for address in service.addresses if "/" in address)
         sniffs = port.protocol is Protocol.UNKNOWN
-        if plain and (plain[0], port.number) not in self._drafts:
+        if plain:
             draft = self._draft(plain[0], port.number)
             draft.more = tuple(plain[1:])
             if sniffs:
@@ -138,11 +141,11 @@ class Planner:
             for chain in chains:
                 draft.claim(chain)
         subnets = ranges
-        headless = service.resolution is Resolution.PASSTHROUGH and not plain and not ranges
+        headless = service.resolution is Resolution.PASSTHROUGH and not given and not ranges
         if headless:
             addresses = self._backends.get(service.hostname, Backends()).addresses
             subnets = tuple(f"{one}/{128 if ':' in one else 32}" for one in addresses)
-        if not plain and (subnets or not (service.kubernetes and headless)):
+        if not given and (subnets or not (service.kubernetes and headless)):
             self._wildcard(service, port, chains, subnets, sniffs=sniffs)
 
     def _wildcard(
