@@ -475,3 +475,4 @@ async def test_a_node_that_was_killed_runs_its_pods_again(
         assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
         assert restarts(await again.get(POD, "done", namespace)) == 0
         assert await log(again, namespace, name="done") == "well\n"
+        await _events_until(again, namespace, "SandboxChanged")

@@ -125,13 +125,18 @@ class PodWorker:
     async def _live(self) -> None:
         self._refuse_host_network()
         await self._supplies.ready.wait()
+        if any(life.state.last or life.state.finished for life in self.lives.values()):
+            self._say_sandbox_changed()  # it ran before this start of the node
         while True:
             await self._make_sandbox()
             if not await self._run_in_sandbox():
                 return
-            self.say("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+            self._say_sandbox_changed()
             self._adopt()
             self.lives = {life.container.name: Life(life.state, self) for life in self.lives.values()}
+
+    def _say_sandbox_changed(self) -> None:
+        self.say("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 
     async def _run_in_sandbox(self) -> bool:
         """Run the containers; True when the sandbox was lost meanwhile."""
@@ -292,7 +297,8 @@ class PodWorker:
     async def command(self, container: Container, image: Image) -> Command:
         """What is started. Raises Missing."""
         env = environment(container, self._supplies.facts(self._ip), image.environment)
-        mounts = self._volumes.mounts(self._pod, container, dict(env))
+        shown = (Mount(path, path) for path in self._around.options.shown)
+        mounts = (*shown, *self._volumes.mounts(self._pod, container, dict(env)))
         if container.termination_message_path:
             mounts = (*mounts, self._last_words(container))
         return commands.command(self._pod, container, image, env, mounts)

@@ -78,6 +78,7 @@ def _files(settings: Settings) -> Files:
         certificate=f"{paths.pki}/kubelet-serving.crt",
         key=f"{paths.pki}/kubelet-serving.key",
         client_ca=f"{paths.pki}/ca.crt",
+        shown=(*settings.environment, paths.images),
     )
 
 

@@ -22,6 +22,8 @@ from linnet.local.node.server import Server, serving, tls_context
 from linnet.local.node.sources import Sources
 from linnet.local.node.surroundings import Options, Surroundings
 
+_PRIVATE = ("/tmp/", "/run/", "/var/")  # noqa: S108 (where a container has file systems of its own)
+
 
 class Files(Struct, frozen=True):
     """Files and directories that the kubelet uses."""
@@ -31,6 +33,7 @@ class Files(Struct, frozen=True):
     certificate: str  # of the kubelet's server
     key: str
     client_ca: str
+    shown: tuple[str, ...] = ()  # directories that containers must see: Linnet's own environment
 
 
 async def serve(
@@ -53,7 +56,8 @@ async def serve(
         os.makedirs(directory, mode=0o700, exist_ok=True)
     release = version("linnet")
     machine = this_machine(files.pods)
-    options = Options(directory=files.pods, memory=files.memory, allocatable=machine.capacity)
+    shown = tuple(path for path in files.shown if path.startswith(_PRIVATE))
+    options = Options(directory=files.pods, memory=files.memory, allocatable=machine.capacity, shown=shown)
     async with Client(config, user_agent=f"kubelet/{release}", manager="kubelet") as client:
         services = Mirror(client, SERVICE)
         hosting = Hosting(services, dial, release)

@@ -29,6 +29,7 @@ class Options(Struct, frozen=True):
     cluster_domain: str = "cluster.local"
     pod_cidr: str = "10.244.0.0/24"
     allocatable: Mapping[str, Decimal] = {}
+    shown: tuple[str, ...] = ()  # directories of this machine that every container sees where they are
 
 
 class Launch(Struct, frozen=True):
