@@ -40,7 +40,7 @@ def http_filters(policies: tuple[AuthorizationPolicy, ...]) -> list[HttpFilter]:
     """The filters for requests."""
     return [
         HttpFilter(name="envoy.filters.http.rbac", typed_config=any_of(HttpRBAC(rules=rules)))
-        for rules in _both(policies, http=True)
+        for rules in filters_of(policies, http=True)
     ]
 
 
@@ -51,11 +51,12 @@ def network_filters(policies: tuple[AuthorizationPolicy, ...]) -> list[NetworkFi
             name="envoy.filters.network.rbac",
             typed_config=any_of(NetworkRBAC(rules=rules, stat_prefix="tcp.")),
         )
-        for rules in _both(policies, http=False)
+        for rules in filters_of(policies, http=False)
     ]
 
 
-def _both(policies: tuple[AuthorizationPolicy, ...], *, http: bool) -> Iterable[RBAC]:
+def filters_of(policies: tuple[AuthorizationPolicy, ...], *, http: bool) -> Iterable[RBAC]:
+    """What the filters say, in their order; none for an action that no policy has."""
     for action, envoy in ((Action.DENY, RBAC.DENY), (Action.ALLOW, RBAC.ALLOW)):
         held = [policy for policy in policies if policy.action is action]
         if held:
