@@ -364,3 +364,25 @@ async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
                         )
                     assert orjson.loads(await client.raw("GET", f"{path}/a"))["data"] == {"x": "1"}
     assert authorities[0] == authorities[1]
+
+
+@pytest.mark.parametrize(
+    "body", [{"preconditions": []}, {"gracePeriodSeconds": "x"}, {"dryRun": 7}, [], 7, None]
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", f"{MAPS}/a"),
+        ("POST", f"{PODS}/a/binding"),
+        ("POST", f"{PODS}/a/eviction"),
+        ("POST", "/api/v1/namespaces/default/serviceaccounts/a/token"),
+        ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews"),
+        ("PUT", "/apis/apps/v1/namespaces/default/deployments/a/scale"),
+    ],
+)
+async def test_nonsense_never_is_a_500(server: Server, method: str, path: str, body: object) -> None:
+    """Options and reviews of wrong types are the client's mistake."""
+    try:
+        await server.call(method, path, {"spec": body} if method != "DELETE" else body)
+    except ApiError as error:
+        assert 400 <= error.code < 500, error

@@ -40,6 +40,8 @@ Json = dict[str, Any]
 _APPLY = "application/apply-patch+yaml"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", _APPLY)
+_DELETE = ("", "v1", "DeleteOptions")
+_SCALE = ("autoscaling", "v1", "Scale")
 _REJECTED = "the server rejected our request due to an error in our request"
 _CREATE_BY_PUT = frozenset({"leases", "events", "endpoints", "nodes"})
 
@@ -119,14 +121,19 @@ class Verbs:
         resource, target = call.resource, call.target
         obj = self._body(call)
         if resource.kind in reviews.KINDS:
+            obj = self._typed((resource.group, resource.version, resource.kind), obj)
             answer = reviews.answer(
                 resource, target.namespace, obj, call.user, self.authenticator, self.authorizer
             )
             return 201, answer
         options = self._options(call, "CreateOptions")
+        subresource = resource.sub(target.subresource)
+        if subresource is not None:
+            obj = self._typed((subresource.group, subresource.version or "v1", subresource.kind), obj)
         match target.subresource:
             case "":
                 if resource.name == "bindings":
+                    obj = self._typed(("", "v1", "Binding"), obj)
                     name = (obj.get("metadata") or {}).get("name", "")
                     return 201, await self.subresources.bind(target.namespace, name, obj, options)
                 made = await self.writer.create(resource, _namespace(call), obj, options)
@@ -144,8 +151,9 @@ class Verbs:
         obj = self._body(call)
         options = self._options(call, "UpdateOptions")
         if target.subresource == "scale":
+            wanted = self._typed(_SCALE, obj)
             changed = await self.subresources.rescale(
-                resource, _namespace(call), target.name, lambda _scale: obj, options
+                resource, _namespace(call), target.name, lambda _scale: wanted, options
             )
             return 200, self._scale(call, changed)
         self._check_name(call, obj)
@@ -170,7 +178,13 @@ class Verbs:
         edit = self._edit(call)
         options = self._options(call, "PatchOptions")
         if target.subresource == "scale":
-            changed = await self.subresources.rescale(resource, _namespace(call), target.name, edit, options)
+            changed = await self.subresources.rescale(
+                resource,
+                _namespace(call),
+                target.name,
+                lambda live: self._typed(_SCALE, edit(live)),
+                options,
+            )
             return 200, self._scale(call, changed)
         changed = await self.writer.change(
             resource,
@@ -231,6 +245,18 @@ class Verbs:
             raise refusals.bad_request("the request's body is not an object")
         return obj
 
+    def _typed(self, kind: tuple[str, str, str], obj: Json) -> Json:
+        """A body that is not an object of the resource: options, reviews, a Scale.
+
+        Raises: Refused 400 for values of wrong types.
+        """
+        try:
+            return validation.pruned(self.cluster.schemas.of(*kind), obj).obj
+        except validation.WrongType as error:
+            _, version, name = kind
+            why = f'{name} in version "{version}" cannot be handled as a {name}: {error.message}'
+            raise refusals.bad_request(why) from error
+
     @staticmethod
     def _check_name(call: Call, obj: Json) -> None:
         metadata = obj.get("metadata") or {}
@@ -259,6 +285,8 @@ class Verbs:
             )
         patch = negotiation.body(call.body, "application/json", self.cluster.schemas)
         schema = self.cluster.node(call.resource)
+        if call.target.subresource == "scale":
+            schema = self.cluster.schemas.of(*_SCALE)
         if call.content_type == "application/json-patch+json" and not isinstance(patch, list):
             why = "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
             raise refusals.bad_request(f"error decoding patch: {why}")
@@ -306,11 +334,14 @@ class Verbs:
 
     def _deletion(self, call: Call) -> tuple[Deletion, Options]:
         """DeleteOptions of body and query. Raises: Refused."""
-        body = self._body(call) if call.body else {}
+        body = self._typed(_DELETE, self._body(call)) if call.body else {}
         query = call.query
         grace = body.get("gracePeriodSeconds")
-        if grace is None and query.get("gracePeriodSeconds"):
-            grace = int(query["gracePeriodSeconds"])
+        text = query.get("gracePeriodSeconds", "")
+        if grace is None and text:
+            if not text.lstrip("-").isdigit():
+                raise refusals.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+            grace = int(text)
         policy = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
         orphan = body.get("orphanDependents")
         if not policy and orphan is not None:
