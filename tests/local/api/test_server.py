@@ -382,7 +382,13 @@ async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
 )
 async def test_nonsense_never_is_a_500(server: Server, method: str, path: str, body: object) -> None:
     """Options and reviews of wrong types are the client's mistake."""
-    try:
-        await server.call(method, path, {"spec": body} if method != "DELETE" else body)
-    except ApiError as error:
-        assert 400 <= error.code < 500, error
+    config = from_kubeconfig(str(server.state / "admin.kubeconfig"))
+    sent = orjson.dumps({"spec": body} if method != "DELETE" else body)
+    headers = {"Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(
+            method, config.server + path, data=sent, headers=headers, ssl=config.tls or False
+        ) as response,
+    ):
+        assert response.status < 500, await response.text()
