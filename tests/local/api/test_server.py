@@ -392,3 +392,23 @@ async def test_nonsense_never_is_a_500(server: Server, method: str, path: str, b
         ) as response,
     ):
         assert response.status < 500, await response.text()
+
+
+async def test_kinds_that_nothing_acts_on_say_so(server: Server) -> None:
+    """A Job is stored, with a warning that no pods come of it."""
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j"},
+        "spec": {"template": {"spec": {**pod("x")["spec"], "restartPolicy": "Never"}}},
+    }
+    config = from_kubeconfig(str(server.state / "admin.kubeconfig"))
+    url = f"{config.server}/apis/batch/v1/namespaces/default/jobs"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, json=job, ssl=config.tls or False) as response,
+    ):
+        assert response.status == 201
+        assert response.headers["Warning"] == (
+            '299 - "the local cluster only stores a Job: no pods are made for it"'
+        )

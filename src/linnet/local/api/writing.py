@@ -39,6 +39,17 @@ Json = dict[str, Any]
 Edit = Callable[[Json], Json]
 
 _ATTEMPTS = 8
+# Kinds that are stored although nothing on this cluster acts on them: whoever makes one is told.
+_UNATTENDED = {
+    "apps/statefulsets": "no pods are made for it",
+    "apps/daemonsets": "no pods are made for it",
+    "batch/jobs": "no pods are made for it",
+    "batch/cronjobs": "no jobs are made for it",
+    "replicationcontrollers": "no pods are made for it",
+    "persistentvolumeclaims": "no volume is made for it",
+    "networking.k8s.io/ingresses": "no traffic follows it",
+    "networking.k8s.io/networkpolicies": "it is not enforced",
+}
 _NAME = 253
 
 
@@ -96,6 +107,8 @@ class Writer:
             cause = required("metadata.name", "name or generateName is required")
             raise refusals.invalid(resource, "", [cause])
         self._check_namespace(resource, namespace, metadata)
+        if resource.name in _UNATTENDED:
+            options.warn(f"the local cluster only stores a {resource.kind}: {_UNATTENDED[resource.name]}")
         obj = self._defaulted(resource, obj)
         if resource.sub("status") and resource.name not in preparing.WRITES_STATUS:
             obj.pop("status", None)
