@@ -54,7 +54,6 @@ async def upgraded(
     transport = request.transport
     if transport is None:
         raise Refused(400, "BadRequest", "the connection is closed")
-    assert isinstance(transport, asyncio.Transport), "HTTP runs over a stream"
     wire = _Wire(transport)
     transport.set_protocol(wire)
     connection = spdy.Connection(wire.write, opened)
