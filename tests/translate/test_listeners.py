@@ -56,3 +56,22 @@ def test_two_networks_share_one_listener() -> None:
     assert listeners(entry("a", "x.org", "10.1.0.0/16"), entry("b", "y.org", "10.2.0.0/16")) == {
         "0.0.0.0_9000"
     }
+
+
+def test_port_that_is_none_is_left_out() -> None:
+    """A number or a target that no port has is the problem of that port alone."""
+    good = {"number": 9000, "name": "tcp", "protocol": "TCP"}
+    wrong = [
+        {"number": 9001, "name": "b", "targetPort": 65536},
+        {"number": 0, "name": "c"},
+        {**good, "name": "d"},
+    ]
+    one = entry("a", "x.org", "1.1.1.1", ports=[good, *wrong])
+    assert listeners(one) == {"1.1.1.1_9000"}
+    mesh = advance(empty(), {("ServiceEntry", "a", "a"): one})
+    (problems,) = mesh.problems.values()
+    assert [problem.path for problem in problems] == [
+        "spec.ports[1].targetPort",
+        "spec.ports[2].number",
+        "spec.ports[3].number",
+    ]

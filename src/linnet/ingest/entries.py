@@ -106,6 +106,9 @@ def _port(port: EntryPort, number: int, report: Report) -> Port | None:
     if not is_port(port.number):
         report.invalid(f"spec.ports[{number}].number", f"{port.number} is not the number of a port")
         return None
+    if port.target_port and not is_port(port.target_port):
+        report.invalid(f"spec.ports[{number}].targetPort", f"{port.target_port} is not the number of a port")
+        return None
     target = str(port.target_port) if port.target_port else ""
     return Port(port.number, port.name, protocol(port.protocol or "", None, 0), target)
 
@@ -144,7 +147,7 @@ def workload_entry(held: Item, config: MeshConfig, report: Report) -> Workload |
         locality=spec.locality or "",
         identity=f"{held.name};{held.namespace};{labels.get('app', held.name)};{labels.get('version', '')};",
         hostname="",
-        ports=tuple(sorted((spec.ports or {}).items())),
+        ports=tuple(sorted((name, port) for name, port in (spec.ports or {}).items() if is_port(port))),
     )
 
 
