@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -178,10 +179,16 @@ class Here(Beside):
 
 
 def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
-        sock.close()
+    """Free ports below those that the kernel gives to clients, so that no client takes one by chance."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(16000, 32000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        if port not in ports:
+            ports.append(port)
     return ports
 
 

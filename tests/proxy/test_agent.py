@@ -155,11 +155,8 @@ async def test_new_roots_bring_a_new_identity(start, control_plane):
 
 
 @pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+def unused_port(ports) -> int:
+    return ports(1)[0]
 
 
 async def test_the_pre_stop_hook_sends_clients_away_and_waits_for_them(start, control_plane, unused_port):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import signal
 import socket
 import sys
@@ -17,8 +18,14 @@ pytestmark = pytest.mark.wired
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+    """A port below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(16000, 32000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 @asynccontextmanager

@@ -119,20 +119,22 @@ async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[s
         Load(target, record, connections=options.connections, timeout=options.timeout, say=say)
         for target in targets
     ]
-    async with asyncio.TaskGroup() as tasks:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for load in loads:
+                if options.rate:
+                    tasks.create_task(load.steady(options.rate, keep=True, stop=stop))
+                if options.new_connections:
+                    tasks.create_task(load.steady(options.new_connections, keep=False, stop=stop))
+            tasks.create_task(_state(record, stop, say))
+            if options.duration:
+                await _stopped(stop, options.duration)
+                stop.set()
+    finally:
         for load in loads:
-            if options.rate:
-                tasks.create_task(load.steady(options.rate, keep=True, stop=stop))
-            if options.new_connections:
-                tasks.create_task(load.steady(options.new_connections, keep=False, stop=stop))
-        tasks.create_task(_state(record, stop, say))
-        if options.duration:
-            await _stopped(stop, options.duration)
-            stop.set()
-    for load in loads:
-        load.close()
-    if server:
-        server.close()
+            load.close()
+        if server:
+            server.close()
     return record
 
 
