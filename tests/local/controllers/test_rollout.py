@@ -111,3 +111,15 @@ def test_history_keeps_the_newest():
         found["metadata"]["annotations"] = {rollout.REVISION: str(number + 1)}
     pruned = rollout.history_to_prune(deployment(1, revisionHistoryLimit=2), sets)
     assert [found["metadata"]["name"] for found in pruned] == ["r0", "r1"]
+
+
+def test_a_rescaled_rollout_goes_on():
+    """Sets that were sized for another wish are told the new one even where their size is right already."""
+    wanted = deployment(1)
+    sets = [replica_set("first", 1, age=9), replica_set("second", 1, age=5)]
+    for found, desired in zip(sets, ("1", "2"), strict=True):
+        found["metadata"]["annotations"] = {rollout.DESIRED: desired}
+    new = replica_set("new", 0)
+    assert rollout.steps(wanted, new, sets) == [Scale("second", 1)]
+    sets[1]["metadata"]["annotations"] = {rollout.DESIRED: "1"}
+    assert rollout.steps(wanted, new, sets) == [Scale("first", 0)]

@@ -187,9 +187,9 @@ class DeploymentController:
         patch = {"metadata": {"annotations": sizes}, "spec": {"replicas": step.replicas}}
         self._sets.remember(await self._client.patch(REPLICA_SET, step.name, namespace, patch))
         before = rollout.replicas(found)
-        await self._say(
-            deployment, "up" if step.replicas > before else "down", step.name, before, step.replicas
-        )
+        if step.replicas != before:
+            way = "up" if step.replicas > before else "down"
+            await self._say(deployment, way, step.name, before, step.replicas)
 
     async def _say(self, deployment: Object, way: str, name: str, before: int, after: int) -> None:
         text = f"Scaled {way} replica set {name} from {before} to {after}"

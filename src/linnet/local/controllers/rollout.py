@@ -132,12 +132,13 @@ def steps(deployment: Object, new: Object | None, old: Sequence[Object]) -> list
 def _resized(deployment: Object, new: Object | None, old: Sequence[Object]) -> bool:
     """Whether the Deployment was scaled since its ReplicaSets were sized, in the middle of a rollout."""
     live = [found for found in [*old, *([new] if new else [])] if replicas(found)]
-    if len(live) < 2:
-        return False
-    return any(
-        (found["metadata"].get("annotations") or {}).get(DESIRED) not in (None, str(replicas(deployment)))
-        for found in live
-    )
+    return len(live) > 1 and any(_stale(deployment, found) for found in live)
+
+
+def _stale(deployment: Object, replica_set: Object) -> bool:
+    """Whether a ReplicaSet was sized for another number of pods than the Deployment wants now."""
+    noted = (replica_set["metadata"].get("annotations") or {}).get(DESIRED)
+    return noted not in (None, str(replicas(deployment)))
 
 
 def _proportional(deployment: Object, new: Object | None, old: Sequence[Object]) -> list[Scale]:
@@ -158,8 +159,12 @@ def _proportional(deployment: Object, new: Object | None, old: Sequence[Object])
         if found is not largest
     }
     sizes[largest["metadata"]["name"]] = max(0, allowed - sum(sizes.values()))
-    names = ((found["metadata"]["name"], replicas(found)) for found in live)
-    return [Scale(name, sizes[name]) for name, now in names if sizes[name] != now]
+    # a set that keeps its size is written too: the new wish is noted on it, or the rollout would stop here
+    return [
+        Scale(found["metadata"]["name"], sizes[found["metadata"]["name"]])
+        for found in live
+        if sizes[found["metadata"]["name"]] != replicas(found) or _stale(deployment, found)
+    ]
 
 
 def _recreate(deployment: Object, new: Object, old: Sequence[Object]) -> list[Scale]:
