@@ -2,8 +2,9 @@
 
     python -m tools.transcripts DIR-OR-FILE…
 
-With KUBECONFIG set the cluster that it names is used (and tidied up between scenarios); without it, Linnet's API
-server and controllers are started anew for every scenario, with a stand-in for the node of the recordings.
+With KUBECONFIG set the cluster that it names is used (and tidied up between scenarios). Without it, Linnet's
+API server and controllers are started anew for every scenario, with a stand-in for the node of the
+recordings.
 KUBECTL names the kubectl to use. Exit code 0 if every command agrees or its difference is accepted.
 """
 

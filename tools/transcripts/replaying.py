@@ -25,7 +25,7 @@ _READING = re.compile(
     r"^kubectl (?:-n \S+ )?(?:get|describe|logs|auth|events|rollout (?:history|status))\b(?!.* -w)"
 )
 # kubectl walks a Go map; managers are sorted by the second in which they wrote
-_UNORDERED = re.compile(r"^kubectl (?:-n \S+ )?(?:label|annotate) .*--list\b|--show-managed-fields")
+_UNORDERED = re.compile(r"^kubectl (?:label|annotate) .*--list\b|--show-managed-fields|managedFields")
 _POLICY = re.compile(r"(?:webhookconfiguration|validatingadmissionpolic)\S* .*(?:created|configured|deleted)")
 _GONE = "was refused - did you specify the right host or port?"
 _TOO_SOON = "please wait before attempting to trigger another"

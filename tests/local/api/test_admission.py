@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from linnet.local.api.admission import Admission, Denied, Review
 from tools.transcripts import hooks
 from tools.transcripts.hooks import Served
+
+from linnet.local.api.admission import Admission, Denied, Review
 
 pytestmark = pytest.mark.wired
 
@@ -125,15 +125,22 @@ async def test_reinvocation(served: Served) -> None:
         ("deny403", '403 Forbidden: admission webhook "deny403.example.com" denied the request: Forbidden'),
         (
             "500",
-            '500 InternalError: Internal error occurred: failed calling webhook "500.example.com": failed to call '
-            'webhook: an error on the server ("unknown") has prevented the request from succeeding',
+            (
+                "500 InternalError: Internal error occurred: failed calling webhook "
+                '"500.example.com": failed to call '
+                'webhook: an error on the server ("unknown") has prevented the request from succeeding'
+            ),
         ),
         (
             "bad",
-            '500 InternalError: Internal error occurred: failed calling webhook "bad.example.com": failed to call '
-            "webhook: couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of "
-            'type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
-            'Kind string "json:\\"kind,omitempty\\"" }',
+            (
+                "500 InternalError: Internal error occurred: failed calling webhook "
+                '"bad.example.com": failed to call '
+                "webhook: couldn't get version/kind; json parse error: json: cannot "
+                "unmarshal string into Go value of "
+                'type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+                'Kind string "json:\\"kind,omitempty\\"" }'
+            ),
         ),
         ("allow", ""),
     ],
@@ -170,15 +177,19 @@ async def test_failures_of_the_connection(served: Served) -> None:
             validatingwebhookconfigurations=[_config(served, "gone", clientConfig=client)]
         ).validated()
         assert refusal.endswith(
-            f'Post "https://127.0.0.1:{port}/x?timeout=2s": dial tcp 127.0.0.1:{port}: connect: connection refused'
+            f'Post "https://127.0.0.1:{port}/x?timeout=2s": dial tcp 127.0.0.1:{port}: '
+            f"connect: connection refused"
         )
         ignored = _config(served, "gone", clientConfig=client, failurePolicy="Ignore")
         assert await _World(validatingwebhookconfigurations=[ignored]).validated() == ""
     for client, text in (
         (
             {"url": f"{served.url}/deny"},
-            f'Post "{served.url}/deny?timeout=2s": tls: failed to verify certificate: x509: certificate signed by '
-            "unknown authority",
+            (
+                f'Post "{served.url}/deny?timeout=2s": tls: failed to verify certificate: '
+                f"x509: certificate signed by "
+                "unknown authority"
+            ),
         ),
         (
             {"url": f"{served.url}/deny", "caBundle": base64.b64encode(b"not a pem").decode()},

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.unit
 Json = dict[str, Any]
 
 _SUBDOMAIN = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+    "'-' or '.', and must start "
     "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
@@ -72,7 +73,10 @@ def test_a_container_with_everything_wrong() -> None:
     assert _texts("apps", obj) == [
         f"{path}.ports[0].containerPort: Invalid value: 808080: must be between 1 and 65535, inclusive",
         f'{path}.volumeMounts[0].name: Not found: "nosuch"',
-        f'{path}.imagePullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"',
+        (
+            f'{path}.imagePullPolicy: Unsupported value: "Sometimes": supported values: '
+            f'"Always", "IfNotPresent", "Never"'
+        ),
         f'{path}.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
         f"{path}.securityContext.runAsUser: Invalid value: -5: must be between 0 and 2147483647, inclusive",
         f"{path}.livenessProbe: Required value: must specify a handler type",
@@ -84,7 +88,10 @@ def test_selectors_are_immutable() -> None:
     new = copy.deepcopy(_deployment())
     new["spec"]["selector"] = {"matchLabels": {"app": "other"}}
     assert _texts("apps", new, _deployment()) == [
-        'spec.template.metadata.labels: Invalid value: {"app":"app"}: `selector` does not match template `labels`',
+        (
+            'spec.template.metadata.labels: Invalid value: {"app":"app"}: `selector` does '
+            "not match template `labels`"
+        ),
         'spec.selector: Invalid value: {"matchLabels":{"app":"other"}}: field is immutable',
     ]
 
@@ -106,9 +113,13 @@ def test_selectors_are_immutable() -> None:
             "",
             {"kind": "ConfigMap", "metadata": {"name": "bad"}, "data": {"bad key": "1"}},
             [
-                'data[bad key]: Invalid value: "bad key": a valid config key must consist of alphanumeric '
-                "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for "
-                "validation is '[-._a-zA-Z0-9]+')"
+                (
+                    'data[bad key]: Invalid value: "bad key": a valid config key must '
+                    "consist of alphanumeric "
+                    "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+                    "'key-name', regex used for "
+                    "validation is '[-._a-zA-Z0-9]+')"
+                )
             ],
         ),
         (
@@ -144,8 +155,10 @@ def test_selectors_are_immutable() -> None:
                 "spec": {"minAvailable": 1, "maxUnavailable": 1},
             },
             [
-                'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,'
-                '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set'
+                (
+                    'spec: Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,'
+                    '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set'
+                )
             ],
         ),
         (
@@ -162,8 +175,10 @@ def test_selectors_are_immutable() -> None:
                 "endpoints": [{"addresses": ["not-an-ip"]}],
             },
             [
-                'endpoints[0].addresses[0]: Invalid value: "not-an-ip": must be a valid IP address, '
-                "(e.g. 10.9.8.7 or 2001:db8::ffff)"
+                (
+                    'endpoints[0].addresses[0]: Invalid value: "not-an-ip": must be a valid IP address, '
+                    "(e.g. 10.9.8.7 or 2001:db8::ffff)"
+                )
             ],
         ),
     ],
@@ -195,9 +210,18 @@ def _hook(**changes: Any) -> Json:
         (
             {"sideEffects": "Some", "timeoutSeconds": 99, "admissionReviewVersions": ["v9"]},
             [
-                'webhooks[0].sideEffects: Unsupported value: "Some": supported values: "None", "NoneOnDryRun"',
-                "webhooks[0].timeoutSeconds: Invalid value: 99: the timeout value must be between 1 and 30 seconds",
-                'webhooks[0].admissionReviewVersions: Invalid value: ["v9"]: must include at least one of v1, v1beta1',
+                (
+                    'webhooks[0].sideEffects: Unsupported value: "Some": supported values: '
+                    '"None", "NoneOnDryRun"'
+                ),
+                (
+                    "webhooks[0].timeoutSeconds: Invalid value: 99: the timeout value must "
+                    "be between 1 and 30 seconds"
+                ),
+                (
+                    'webhooks[0].admissionReviewVersions: Invalid value: ["v9"]: must '
+                    "include at least one of v1, v1beta1"
+                ),
             ],
         ),
         (
@@ -210,8 +234,11 @@ def _hook(**changes: Any) -> Json:
         (
             {"clientConfig": {"url": "http://127.0.0.1/x"}},
             [
-                "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; "
-                "desired format: https://host[/path]"
+                (
+                    "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is "
+                    "the only allowed URL scheme; "
+                    "desired format: https://host[/path]"
+                )
             ],
         ),
         (

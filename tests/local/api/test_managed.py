@@ -141,9 +141,8 @@ def test_what_is_no_longer_applied_goes_away() -> None:
 
 def test_client_side_apply_hands_over_to_server_side_apply() -> None:
     """kubectl does not conflict with its own earlier client-side apply, and keeps its record."""
-    note = {
-        "kubectl.kubernetes.io/last-applied-configuration": '{"apiVersion":"v1","data":{"a":"1"},"kind":"ConfigMap","metadata":{"name":"c"}}'
-    }
+    before = '{"apiVersion":"v1","data":{"a":"1"},"kind":"ConfigMap","metadata":{"name":"c"}}'
+    note = {"kubectl.kubernetes.io/last-applied-configuration": before}
     first = _config_map(a="1")
     first["metadata"]["annotations"] = note
     live = _update(None, first, "kubectl-client-side-apply")
@@ -168,7 +167,8 @@ def test_unknown_fields_cannot_be_applied() -> None:
     with pytest.raises(ApplyError) as raised:
         _apply(None, config)
     assert raised.value.message == (
-        "failed to create typed patch object (d8/c; /v1, Kind=ConfigMap): .nosuch: field not declared in schema"
+        "failed to create typed patch object (d8/c; /v1, Kind=ConfigMap): .nosuch: field "
+        "not declared in schema"
     )
 
 

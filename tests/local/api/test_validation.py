@@ -111,7 +111,10 @@ def _widget(**spec: Any) -> Json:
         (
             {"share": True},
             [
-                'spec.share: Invalid value: "boolean": spec.share in body must be of type integer,string: "boolean"',
+                (
+                    'spec.share: Invalid value: "boolean": spec.share in body must be of '
+                    'type integer,string: "boolean"'
+                ),
                 _NOT_CHECKED,
             ],
         ),
@@ -119,8 +122,11 @@ def _widget(**spec: Any) -> Json:
         (
             {"either": {"a": "1", "b": "2"}},
             [
-                'spec.either: Invalid value: "": "spec.either" must validate one and only one schema (oneOf). '
-                "Found 2 valid alternatives"
+                (
+                    'spec.either: Invalid value: "": "spec.either" must validate one and '
+                    "only one schema (oneOf). "
+                    "Found 2 valid alternatives"
+                )
             ],
         ),
         ({"when": "2026-01-01T00:00:00Z"}, []),
@@ -194,8 +200,10 @@ def _deployment(container: Json, **spec: Any) -> Json:
     [
         (
             _deployment({"env": [{"name": "A", "value": 1}]}),
-            "json: cannot unmarshal number into Go struct field "
-            "EnvVar.spec.template.spec.containers.env.value of type string",
+            (
+                "json: cannot unmarshal number into Go struct field "
+                "EnvVar.spec.template.spec.containers.env.value of type string"
+            ),
         ),
         (
             _deployment({}, replicas="two"),
@@ -207,7 +215,10 @@ def _deployment(container: Json, **spec: Any) -> Json:
         ),
         (
             _deployment({}, selector={"matchLabels": {"app": True}}),
-            "json: cannot unmarshal bool into Go struct field LabelSelector.spec.selector.matchLabels of type string",
+            (
+                "json: cannot unmarshal bool into Go struct field "
+                "LabelSelector.spec.selector.matchLabels of type string"
+            ),
         ),
     ],
 )
