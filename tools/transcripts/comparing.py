@@ -49,7 +49,8 @@ _PATTERNS = {
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _BLANKS = re.compile(r"[ \t]+")
-_TIMING = re.compile(r"Waiting for (?:deployment|daemon set|\d+ pods|partitioned)")
+# progress, and what client-go logs when a command's time runs out within a second
+_TIMING = re.compile(r"Waiting for (?:deployment|daemon set|\d+ pods|partitioned)|W\d{4} .*very short watch")
 _ENDING = re.compile(r"^(?:pod/)?\S+ \d+/\d+ Terminating ")
 _RANDOM = ("<suffix", "<hash", "<event", "<random", "<pod-ip", "<uid", "<age>", "<cluster-ip")
 
