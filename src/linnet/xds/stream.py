@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource
+from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET
 from linnet.xds.messages import Request
 from linnet.xds.offers import Line, Point, Step
 from linnet.xds.watches import Doomed, Flight, Watch, split
@@ -229,7 +229,7 @@ class Stream:
             if piece:
                 return self._send(watch, piece)
             if not watch.pieces:
-                watch.rejected.pop("", None)  # none of the rest is offered any more
+                watch.rejected.pop("", None)  # none of the rest is wanted any more
         goal = newest
         if watch.type_url in _AFTER_CLUSTERS and CLUSTER in self.watches:
             if self._cleared is None:
@@ -289,15 +289,14 @@ class Stream:
         return _Draft(line.some(watch.type_url, goal.point, frozenset(names)), tuple(removed))
 
     def _current(self, watch: Watch, piece: Flight) -> _Draft:
-        """What of a piece is still to be sent: the rest is in the next step, or not wanted any more."""
+        """What of a piece the proxy still wants, as it was: newer versions follow in the next step.
+
+        Envoy has applied it already if it is good, but claims it only when it is accepted by itself.
+        """
         offered = self.line.newest.of(watch.type_url)
-        stands: dict[str, Resource] = {}
-        for name, resource in piece.resources.items():
-            now = offered.get(name)
-            if now is not None and now.version == resource.version and watch.wants(name):
-                stands[name] = resource
+        wanted = {name: resource for name, resource in piece.resources.items() if watch.wants(name)}
         gone = (name for name in piece.removed if name not in offered and watch.wants(name))
-        return _Draft(Step(stands, ()), tuple(gone))
+        return _Draft(Step(wanted, ()), tuple(gone))
 
     def _remove(self, type_url: str) -> Response | None:
         """Remove what nothing refers to any more."""
