@@ -170,7 +170,7 @@ class Life:
         assert self.pipes is not None
         try:
             process = await self._home.launch(self.container, image, command, self.pipes.child, self._output)
-        except OSError:
+        except BaseException:  # also when the pod goes meanwhile
             self._close()
             raise
         self.pipes.started()
