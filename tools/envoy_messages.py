@@ -84,6 +84,7 @@ ROOTS: dict[str, str] = {
     "Clusters": "envoy.admin.v3.Clusters",
     "ServerInfo": "envoy.admin.v3.ServerInfo",
     "Certificates": "envoy.admin.v3.Certificates",
+    "ClientConfig": "envoy.service.status.v3.ClientConfig",
     "IstioCertificateRequest": "istio.v1.auth.IstioCertificateRequest",
     "IstioCertificateResponse": "istio.v1.auth.IstioCertificateResponse",
 }
@@ -138,7 +139,7 @@ def embedded_files(binary: bytes) -> dict[str, File]:
 
 
 def istio_auth() -> File:
-    """The one protocol that Envoy does not speak: how an agent asks for a workload certificate.
+    """A protocol that Envoy does not speak: how an agent asks for a workload certificate.
 
     Source: Istio, `security/v1alpha1/ca.proto`, field numbers as on the wire.
     """
@@ -155,6 +156,37 @@ def istio_auth() -> File:
     method = file.service.add(name="IstioCertificateService").method.add(name="CreateCertificate")
     method.input_type = ".istio.v1.auth.IstioCertificateRequest"
     method.output_type = ".istio.v1.auth.IstioCertificateResponse"
+    return file
+
+
+def client_status() -> File:
+    """How a control plane tells what its proxies hold: only the fields that it fills.
+
+    Source: Envoy, `service/status/v3/csds.proto`, field numbers as on the wire; a stock Envoy has no use for it.
+    """
+    package = "envoy.service.status.v3"
+    file = File(name="envoy/service/status/v3/csds.proto", package=package, syntax="proto3")
+    file.dependency.append("google/protobuf/timestamp.proto")
+    file.dependency.append("envoy/config/core/v3/base.proto")
+    file.dependency.append("envoy/admin/v3/config_dump_shared.proto")
+    status = file.enum_type.add(name="ConfigStatus")
+    for number, name in enumerate(("UNKNOWN", "SYNCED", "NOT_SENT", "STALE", "ERROR")):
+        status.value.add(name=name, number=number)
+    one, many = Field.LABEL_OPTIONAL, Field.LABEL_REPEATED
+    message, enum, text = Field.TYPE_MESSAGE, Field.TYPE_ENUM, Field.TYPE_STRING
+    client = file.message_type.add(name="ClientConfig")
+    config = client.nested_type.add(name="GenericXdsConfig")
+    config.field.add(name="type_url", number=1, type=text, label=one)
+    stamp, failure = ".google.protobuf.Timestamp", ".envoy.admin.v3.UpdateFailureState"
+    config.field.add(name="last_updated", number=5, type=message, type_name=stamp, label=one)
+    config.field.add(
+        name="config_status", number=6, type=enum, type_name=f".{package}.ConfigStatus", label=one
+    )
+    config.field.add(name="error_state", number=8, type=message, type_name=failure, label=one)
+    node = ".envoy.config.core.v3.Node"
+    client.field.add(name="node", number=1, type=message, type_name=node, label=one)
+    held = f".{package}.ClientConfig.GenericXdsConfig"
+    client.field.add(name="generic_xds_configs", number=3, type=message, type_name=held, label=many)
     return file
 
 
@@ -420,7 +452,8 @@ def generate(binary: bytes) -> dict[str, bytes]:
 
     Raises: KeyError naming a message that this binary does not have.
     """
-    files = {**embedded_files(binary), **{f.name: f for f in (*well_known_files(), istio_auth())}}
+    added = (*well_known_files(), istio_auth(), client_status())
+    files = {**embedded_files(binary), **{file.name: file for file in added}}
     wanted = [*ROOTS.values(), *WELL_KNOWN]
     chosen = closure(files.values(), wanted)
     exported = names(chosen)

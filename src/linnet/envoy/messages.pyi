@@ -759,6 +759,33 @@ class CircuitBreakers(_Message):
         per_host_thresholds: Iterable[CircuitBreakers.Thresholds] | None = ...,
     ) -> None: ...
 
+class ClientConfig(_Message):
+    class GenericXdsConfig(_Message):
+        type_url: builtins.str
+        @builtins.property
+        def last_updated(self) -> Timestamp: ...
+        config_status: builtins.int
+        @builtins.property
+        def error_state(self) -> UpdateFailureState: ...
+        def __init__(
+            self,
+            *,
+            type_url: builtins.str | None = ...,
+            last_updated: Timestamp | None = ...,
+            config_status: builtins.int | None = ...,
+            error_state: UpdateFailureState | None = ...,
+        ) -> None: ...
+    @builtins.property
+    def node(self) -> Node: ...
+    @builtins.property
+    def generic_xds_configs(self) -> RepeatedCompositeFieldContainer[ClientConfig.GenericXdsConfig]: ...
+    def __init__(
+        self,
+        *,
+        node: Node | None = ...,
+        generic_xds_configs: Iterable[ClientConfig.GenericXdsConfig] | None = ...,
+    ) -> None: ...
+
 class _ClientResourceStatus(EnumTypeWrapper):
     UNKNOWN: builtins.int
     REQUESTED: builtins.int
@@ -1684,6 +1711,14 @@ class ConfigSource(_Message):
         initial_fetch_timeout: Duration | None = ...,
         resource_api_version: builtins.int | None = ...,
     ) -> None: ...
+
+class _ConfigStatus(EnumTypeWrapper):
+    UNKNOWN: builtins.int
+    SYNCED: builtins.int
+    NOT_SENT: builtins.int
+    STALE: builtins.int
+    ERROR: builtins.int
+ConfigStatus: _ConfigStatus
 
 class Constant(_Message):
     null_value: builtins.int
