@@ -2,11 +2,8 @@
 
 import asyncio
 import base64
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,24 +27,10 @@ pytestmark = pytest.mark.wired
 Make = Callable[..., Plane]
 
 
-@pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An API server by itself: no controllers, no node."""
-    state = tmp_path_factory.mktemp("api")
-    command = [sys.executable, "-m", "linnet.local.api", "--state", str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        path = server.stdout.readline().strip()
-        assert Path(path).exists()
-        yield path
-        server.terminate()
-        server.wait(timeout=10)
-
-
 @pytest.fixture
-async def client(kubeconfig: str) -> AsyncIterator[Client]:
+async def client(api_server: str) -> AsyncIterator[Client]:
     """Its administrator."""
-    async with Client(from_kubeconfig(kubeconfig), manager="istio-operator") as client:
+    async with Client(from_kubeconfig(api_server), manager="istio-operator") as client:
         yield client
 
 
