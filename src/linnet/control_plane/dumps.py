@@ -4,11 +4,16 @@ Source: Envoy, `admin/v3/config_dump.proto`.
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource
 from linnet.xds.offers import Line
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from linnet.envoy.messages import Any as AnyMessage
 
 Json = dict[str, Any]
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
@@ -69,6 +74,55 @@ def config_dump(line: Line, types: Iterable[str] = (), *, endpoints: bool = Fals
             ),
         )
     return {"configs": sections}
+
+
+def messages(line: Line) -> list["Message"]:
+    """The sections of `config_dump` as messages; secrets by name only.
+
+    Source: Istio, answer to the xDS type `istio.io/debug/config_dump`.
+    """
+    from linnet.envoy.messages import (
+        BootstrapConfigDump,
+        ClustersConfigDump,
+        ListenersConfigDump,
+        RoutesConfigDump,
+        SecretsConfigDump,
+    )
+
+    version = str(line.number)
+    clusters = [
+        ClustersConfigDump.DynamicCluster(version_info=version, cluster=body)
+        for _, body in _bodies(line, CLUSTER)
+    ]
+    listeners = [
+        ListenersConfigDump.DynamicListener(
+            name=name,
+            active_state=ListenersConfigDump.DynamicListenerState(version_info=version, listener=body),
+        )
+        for name, body in _bodies(line, LISTENER)
+    ]
+    routes = [
+        RoutesConfigDump.DynamicRouteConfig(version_info=version, route_config=body)
+        for _, body in _bodies(line, ROUTES)
+    ]
+    secrets = [
+        SecretsConfigDump.DynamicSecret(name=name, version_info=version)
+        for name in sorted(line.newest.of(SECRET))
+    ]
+    return [
+        BootstrapConfigDump(),
+        ClustersConfigDump(version_info=version, dynamic_active_clusters=clusters),
+        ListenersConfigDump(version_info=version, dynamic_listeners=listeners),
+        RoutesConfigDump(dynamic_route_configs=routes),
+        SecretsConfigDump(dynamic_active_secrets=secrets),
+    ]
+
+
+def _bodies(line: Line, type_url: str) -> Iterator[tuple[str, "AnyMessage"]]:
+    from linnet.envoy.messages import Any as AnyMessage
+
+    for name, resource in sorted(line.newest.of(type_url).items()):
+        yield name, AnyMessage.FromString(resource.body)
 
 
 def decoded(resource: Resource) -> Json:

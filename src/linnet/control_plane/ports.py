@@ -10,8 +10,10 @@ from linnet.control_plane import grpc, http
 from linnet.control_plane.callers import Callers
 from linnet.control_plane.debug import Debug
 from linnet.control_plane.gauges import add_authority_gauges
+from linnet.control_plane.inspection import Inspection
 from linnet.control_plane.istiod import Istiod, about
 from linnet.control_plane.metrics import CONTENT_TYPE
+from linnet.control_plane.pages import Pages
 from linnet.control_plane.plane import Plane
 from linnet.control_plane.proxies import Proxies
 from linnet.control_plane.tables import tables
@@ -42,18 +44,13 @@ async def open_ports(
     async def version(_request: web.BaseRequest) -> web.StreamResponse:
         return http.text(f"{settings.version}-unknown-Clean")
 
-    debug = Debug(
-        proxies,
-        callers.proven,
-        settings.namespace,
-        tables(plane, proxies, lambda: injection.current),
-    )
+    pages = Pages(proxies, tables(plane, proxies, lambda: injection.current))
+    debug = Debug(pages, callers.proven, settings.namespace).routes()
     hooks = Webhooks(injection, istiod.validate, istiod.metrics)
-    pages = debug.routes()
     certificates = CertificateService(authority, callers.of_request)
     add_authority_gauges(istiod, authority, certificates)
     services = [
-        Ads(proxies, about(settings)),
+        Ads(proxies, about(settings), Inspection(pages, settings.namespace)),
         certificates,
     ]
     enter = servers.enter_async_context
@@ -62,6 +59,6 @@ async def open_ports(
     ports.grpc = await enter(grpc.serving(services, settings.grpc))
     ports.https = await enter(http.serving({**hooks.routes(), "/ready": ready}, settings.https, tls=webhook))
     ports.monitoring = await enter(
-        http.serving({"/metrics": metrics, "/version": version, **pages}, settings.monitoring)
+        http.serving({"/metrics": metrics, "/version": version, **debug}, settings.monitoring)
     )
-    ports.http = await enter(http.serving({"/ready": ready, **pages}, settings.http))
+    ports.http = await enter(http.serving({"/ready": ready, **debug}, settings.http))

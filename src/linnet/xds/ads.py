@@ -7,7 +7,7 @@ Source: Envoy, `service/discovery/v3/ads.proto`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.server import Stream as Call
 from h2.exceptions import StreamClosedError
 
+from linnet.model.resource import Resource
 from linnet.xds import messages, transport, wire
 from linnet.xds.messages import Node, Request
 from linnet.xds.stream import Dialect, Outcome, Response, Stream
@@ -23,6 +24,7 @@ from linnet.xds.transport import Caller
 
 SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 Known = TypeVar("Known")  # what the control plane knows a caller by
+Proven = TypeVar("Proven", contravariant=True)
 STALLED = 30.0  # seconds without progress in sending after which a proxy is cut off
 
 
@@ -68,6 +70,16 @@ class Host(Protocol[Known]):
         """A request came in."""
 
 
+class Inspector(Protocol[Proven]):
+    """Answers questions about the control plane itself, on streams of their own."""
+
+    def asked(self, type_url: str) -> bool:
+        """Whether this type is such a question."""
+
+    def inspect(self, caller: Caller, identity: Proven, request: Request) -> Iterable[Resource]:
+        """The answer. The names of a request are its parameters; what is refused is raised as `GRPCError`."""
+
+
 Decode = Callable[[bytes], tuple[Node | None, Request]]
 
 
@@ -77,6 +89,7 @@ class Ads(Generic[Known]):
 
     host: Host[Known]
     identifier: str
+    inspector: Inspector[Known] | None = None
 
     def __mapping__(self) -> Mapping[str, Handler]:
         """The methods, for `grpclib.server.Server`."""
@@ -106,6 +119,10 @@ class Ads(Generic[Known]):
         node, request = _decoded(decode, data)
         if node is None or not node.id:
             raise GRPCError(Status.INVALID_ARGUMENT, "missing node information")
+        if self.inspector is not None and self.inspector.asked(request.type_url):
+            about = _Answers(self.inspector, dialect, messages.control_plane(self.identifier))
+            await about.serve(call, caller, identity, request, decode)
+            return
         connection = self.host.connect(node, caller, identity, dialect)
         try:
             self._take(connection, request)
@@ -154,6 +171,52 @@ class Ads(Generic[Known]):
             transport.abort(call)
         except StreamClosedError:
             connection.end()  # the proxy reset the stream while we were about to write
+
+
+@dataclass(slots=True)
+class _Answers(Generic[Known]):
+    """A stream of questions about us: each is answered once, and who asks is no proxy."""
+
+    inspector: Inspector[Known]
+    dialect: Dialect
+    about_us: bytes
+
+    async def serve(
+        self, call: Call[bytes, bytes], caller: Caller, identity: Known, request: Request, decode: Decode
+    ) -> None:
+        """Answer until the client ends the stream."""
+        asked = 0
+        while True:
+            if not request.nonce:  # otherwise it acknowledges
+                asked += 1
+                found = tuple(self.inspector.inspect(caller, identity, request))
+                data = self._encode(request.type_url, str(asked), found)
+                try:
+                    async with asyncio.timeout(STALLED):
+                        await call.send_message(data)
+                except StreamClosedError:
+                    return
+                except TimeoutError:
+                    transport.abort(call)
+                    return
+            received = await call.recv_message()
+            if received is None:
+                return
+            _, request = _decoded(decode, received)
+
+    def _encode(self, type_url: str, nonce: str, found: tuple[Resource, ...]) -> bytes:
+        if self.dialect is Dialect.DELTA:
+            return messages.delta_response(
+                messages.delta_body(found),
+                type_url=type_url,
+                nonce=nonce,
+                version="",
+                removed=(),
+                control_plane=self.about_us,
+            )
+        return messages.sotw_response(
+            messages.sotw_body(found), type_url=type_url, nonce=nonce, version="", control_plane=self.about_us
+        )
 
 
 def encode(dialect: Dialect, response: Response, about_us: bytes) -> bytes:
