@@ -8,7 +8,7 @@ OLDER_ENVOY := build/envoy/$(OLDER)/.set-up
 PACKAGES := src tests bench tools demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test unit golden bench demo transcripts clean
+.PHONY: help setup fmt lint types test unit golden bench demo images transcripts clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,6 +53,9 @@ bench: setup ## measure; figures go to bench/README.md
 
 demo: setup ## the canary upgrade on this machine; ROLLBACK=1 goes back, KEEP=1 leaves the mesh up
 	ROLLBACK=$(ROLLBACK) KEEP=$(KEEP) $(BIN)/python -m demo
+
+images: setup $(OLDER_ENVOY) ## build the older versions of Linnet and Envoy that the tests of an upgrade use
+	$(BIN)/python -m tools.images
 
 transcripts: setup ## replay recorded kubectl transcripts: DIR=folder [KUBECTL=kubectl]
 	$(BIN)/python -m tools.transcripts $(DIR)

