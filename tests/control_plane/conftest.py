@@ -18,6 +18,7 @@ from linnet.kube.config import from_kubeconfig
 from linnet.kube.kinds import CONFIG_MAP, NAMESPACE, SERVICE_ACCOUNT
 
 ANY = Address(0, "127.0.0.1")
+VALUES = '{"global": {"hub": "linnet", "tag": "1", "proxy": {}}}'
 INJECTOR = "policy: enabled\ndefaultTemplates: [sidecar]\ntemplates: {sidecar: 'spec: {}'}\n"
 
 
@@ -60,7 +61,7 @@ async def _running(client: Client, revision: str = "canary", **more: object) -> 
     )
     for name, data in (
         (settings.mesh_config, {"mesh": "trustDomain: cluster.local\n"}),
-        (settings.injector_config, {"config": INJECTOR, "values": "{}"}),
+        (settings.injector_config, {"config": INJECTOR, "values": VALUES}),
     ):
         await client.create(
             CONFIG_MAP, {"metadata": {"name": name, "namespace": "istio-system"}, "data": data}

@@ -244,3 +244,33 @@ async def test_a_field_without_effect_is_reported(client, start) -> None:
 
         await eventually(reported, "the condition is written")
         assert "status" not in await client.get(SIDECAR, "theirs", "shop")
+
+
+async def test_a_broken_injection_configuration(client, start) -> None:
+    """Hazard H29: what is in force stays so, and istiod says that the ConfigMap is broken, or gone."""
+    where = ("istio-sidecar-injector-canary", "istio-system")
+    async with start() as istiod, aiohttp.ClientSession() as session:
+        ready = f"http://127.0.0.1:{istiod.ports.http}/ready"
+        inject = f"https://127.0.0.1:{istiod.ports.https}/inject"
+        review = {
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {"uid": "7", "namespace": "shop", "object": {"metadata": {"name": "a"}, "spec": {}}},
+        }
+
+        async def says(*parts: str) -> bool:
+            async with session.get(ready) as answer:
+                assert answer.status == 200
+                text = await answer.text()
+                return all(part in text for part in parts)
+
+        async def injected() -> None:
+            async with session.post(inject, json=review, ssl=False) as answer:
+                assert (await answer.json())["response"]["allowed"] is True
+
+        await client.patch(CONFIG_MAP, *where, {"data": {"values": "{}"}})
+        await eventually(lambda: says("istio-sidecar-injector-canary", "`global`"), "the break is told")
+        await injected()
+        await client.delete(CONFIG_MAP, *where)
+        await eventually(lambda: says("there is no injection ConfigMap"), "the loss is told")
+        await injected()

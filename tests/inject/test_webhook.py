@@ -10,10 +10,12 @@ import pytest
 
 from linnet.inject.configuration import Configuration, ConfigurationError, parse
 from linnet.inject.policy import decide
-from linnet.inject.webhook import ReviewError, environment_of, review
+from linnet.inject.trial import check
+from linnet.inject.webhook import ReviewError, environment_of, refused, review
 
 pytestmark = pytest.mark.unit
 
+VALUES = '{"global": {"hub": "linnet", "tag": "1", "proxy": {}}}'
 Object = dict[str, Any]
 Configure = Callable[..., Configuration]
 MakePod = Callable[..., Object]
@@ -129,16 +131,59 @@ def test_warnings(configuration: Configure, pod: MakePod) -> None:
     ("data", "told"),
     [
         ({}, "config: missing"),
-        ({"config": "policy: enabled\ntemplates: {a: 'x: ['}"}, "config: templates: a: not valid YAML"),
-        ({"config": "policy: perhaps"}, "neither enabled nor disabled"),
+        (
+            {"config": "policy: enabled\ndefaultTemplates: [a]\ntemplates: {a: 'x: ['}", "values": VALUES},
+            "config: templates: a: not valid YAML",
+        ),
+        ({"config": "policy: perhaps", "values": VALUES}, "neither enabled nor disabled"),
         ({"config": "policy: enabled", "values": "{"}, "values: not valid JSON"),
-        ({"config": "policy: enabled\ntemplates: {a: '{$if: [1]}'}"}, "expected a path"),
+        ({"config": "policy: enabled", "values": "{}"}, "values: .*missing required field `global`"),
+        ({"config": "policy: enabled", "values": '{"global": 1}'}, "values.global: .*got `int`"),
+        (
+            {"config": "policy: enabled", "values": '{"global": {"tag": "1", "proxy": {}}}'},
+            "values.global: .*missing required field `hub`",
+        ),
+        ({"config": "policy: enabled\ntemplates: [a]", "values": VALUES}, "config.templates: Expected"),
+        ({"config": "policy: enabled", "values": VALUES}, "defaultTemplates: there is no template 'sidecar'"),
+        (
+            {"config": "policy: enabled\ntemplates: {sidecar: '{$if: [1]}'}", "values": VALUES},
+            "expected a path",
+        ),
     ],
 )
 def test_unusable_configuration(data: dict[str, str], told: str) -> None:
     """The message names the key of the ConfigMap."""
     with pytest.raises(ConfigurationError, match=told):
         parse(data, "{}", revision="default", namespace="istio-system")
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("spec: {containers: [{name: a, image: '${valeus.global.hub}'}]}", "sidecar: .*no 'valeus'"),
+        ("spec: 5", "sidecar: does not give a part of a pod"),
+        ("spec: {containers: [{image: nameless}]}", "sidecar: does not give a part of a pod"),
+    ],
+)
+def test_a_template_that_injects_nothing(template: str, told: str) -> None:
+    """What only shows when a pod is made is found before there is one."""
+    config = f'policy: enabled\ntemplates: {{sidecar: "{template}"}}'
+    made = parse({"config": config, "values": VALUES}, "{}", revision="default", namespace="istio-system")
+    with pytest.raises(ConfigurationError, match=told):
+        check(made)
+
+
+def test_what_is_installed_is_usable(configuration: Configure) -> None:
+    """Every template of an installation passes its trial."""
+    check(configuration())
+
+
+def test_without_a_configuration(pod: MakePod) -> None:
+    """Pods are refused with the reason, except those that no configuration would inject."""
+    answer = refused(asked(pod()), "canary", "there is no ConfigMap")["response"]
+    assert answer["allowed"] is False
+    assert answer["status"]["message"] == "sidecar injection of revision canary: there is no ConfigMap"
+    assert refused(asked(pod(hostNetwork=True)), "canary", "x")["response"] == {"uid": "u-1", "allowed": True}
 
 
 def test_cost(configuration: Configure, pod: MakePod) -> None:

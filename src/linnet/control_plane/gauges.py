@@ -8,6 +8,7 @@ from linnet.ca.authority import Authority
 from linnet.ca.server import CertificateService
 from linnet.control_plane.istiod import Istiod
 from linnet.control_plane.proxies import Proxies
+from linnet.control_plane.webhooks import Injection
 
 Samples = list[tuple[dict[str, str], float]]
 
@@ -40,6 +41,17 @@ def _resident() -> Samples:
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
     return [({}, pages * resource.getpagesize())]
+
+
+def add_injection_gauge(istiod: Istiod, injection: Injection) -> None:
+    """Whether the injection ConfigMap of this revision is there and can be used."""
+
+    def usable() -> Samples:
+        return [({}, 0 if injection.error else 1)]
+
+    istiod.metrics.gauge(
+        "linnet_injection_config_usable", "1: the ConfigMap as it is now is in force.", usable
+    )
 
 
 def add_authority_gauges(istiod: Istiod, authority: Authority, service: CertificateService) -> None:

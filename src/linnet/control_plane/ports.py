@@ -9,7 +9,7 @@ from linnet.ca.server import CertificateService
 from linnet.control_plane import grpc, http
 from linnet.control_plane.callers import Callers
 from linnet.control_plane.debug import Debug
-from linnet.control_plane.gauges import add_authority_gauges
+from linnet.control_plane.gauges import add_authority_gauges, add_injection_gauge
 from linnet.control_plane.inspection import Inspection
 from linnet.control_plane.istiod import Istiod, about
 from linnet.control_plane.metrics import CONTENT_TYPE
@@ -34,8 +34,9 @@ async def open_ports(
     settings, ports = istiod.settings, istiod.ports
 
     async def ready(_request: web.BaseRequest) -> web.StreamResponse:
-        if istiod.ready and not injection.error:
-            return http.text("ready")
+        # a configuration that was refused later leaves the one before in force: that is no reason to leave
+        if istiod.ready and injection.current is not None:
+            return http.text(f"ready; injection as before: {injection.error}" if injection.error else "ready")
         return http.text(injection.error or "not ready", status=503)
 
     async def metrics(_request: web.BaseRequest) -> web.StreamResponse:
@@ -48,6 +49,7 @@ async def open_ports(
     debug = Debug(pages, callers.proven, settings.namespace).routes()
     hooks = Webhooks(injection, istiod.validate, istiod.metrics)
     certificates = CertificateService(authority, callers.of_request)
+    add_injection_gauge(istiod, injection)
     add_authority_gauges(istiod, authority, certificates)
     services = [
         Ads(proxies, about(settings), Inspection(pages, settings.namespace)),

@@ -16,7 +16,8 @@ from aiohttp import web
 from linnet.control_plane import http
 from linnet.control_plane.metrics import Metrics
 from linnet.inject.configuration import Configuration, ConfigurationError, parse
-from linnet.inject.webhook import ReviewError, review
+from linnet.inject.trial import check
+from linnet.inject.webhook import ReviewError, refused, review
 
 LIMIT = 6 * 1024 * 1024  # bytes of a request; Source: Istio
 Object = dict[str, Any]
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Injection:
-    """The injection configuration in force; a broken one keeps the one before."""
+    """The injection configuration in force. One that is broken or gone leaves the one before in force."""
 
     revision: str
     namespace: str
@@ -38,18 +39,18 @@ class Injection:
     def update(self, injector: Mapping[str, Any] | None, mesh: str) -> None:
         """Take in the ConfigMap (None: it does not exist) and the text of the MeshConfig."""
         if injector is None:
-            self.error = f"no injection ConfigMap of revision {self.revision}"
+            self.error = f"there is no injection ConfigMap of revision {self.revision} in {self.namespace}"
+            log.warning("injection-configuration-missing", error=self.error)
             return
         name = injector["metadata"]["name"]
         try:
-            self.current = parse(
-                injector.get("data") or {}, mesh, revision=self.revision, namespace=self.namespace
-            )
+            parsed = parse(injector.get("data") or {}, mesh, revision=self.revision, namespace=self.namespace)
+            check(parsed)
         except ConfigurationError as error:
             self.error = f"ConfigMap {self.namespace}/{name}: {error}"
             log.warning("injection-configuration-refused", error=self.error)
             return
-        self.error = ""
+        self.current, self.error = parsed, ""
 
 
 @dataclass(slots=True)
@@ -72,12 +73,13 @@ class Webhooks:
     async def _inject(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await _review_body(request)
         configuration = self.injection.current
-        if configuration is None:
-            return http.text(self.injection.error, status=503)
         self.metrics.injection_requests.add()
         started = time.perf_counter()
         try:
-            answer = review(body, configuration, http.clean(request.path))
+            if configuration is None:
+                answer = refused(body, self.injection.revision, self.injection.error)
+            else:
+                answer = review(body, configuration, http.clean(request.path))
         except ReviewError as error:
             self.metrics.injection_failure.add()
             return http.text(str(error), status=400)

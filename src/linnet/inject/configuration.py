@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 
+from linnet.ingest.report import shape_fault
 from linnet.inject.template import Render, TemplateError, compile_template
 
 
@@ -42,34 +44,74 @@ class Configuration(Struct, frozen=True, dict=True):
         return str(configured or f"istiod{suffix}.{self.namespace}.svc:15012")
 
 
+class _Global(Struct):
+    """What injection reads of `values.global`."""
+
+    hub: str
+    tag: str | int | float
+    proxy: dict[str, Any]
+    proxy_init: dict[str, Any] | None = None
+    logging: dict[str, Any] | None = None
+    multiCluster: dict[str, Any] | None = None  # noqa: N815 (Istio's name)
+    imagePullSecrets: list[str] | None = None  # noqa: N815
+
+
+class _Values(Struct):
+    """What injection reads of `values`."""
+
+    everywhere: _Global = field(name="global")
+    sidecarInjectorWebhook: dict[str, Any] | None = None  # noqa: N815
+    gateways: dict[str, Any] | None = None
+
+
+class _Config(Struct):
+    """The shape of `config`."""
+
+    policy: str
+    defaultTemplates: list[str] | None = None  # noqa: N815
+    aliases: dict[str, str | list[str]] | None = None
+    alwaysInjectSelector: list[dict[str, Any]] | None = None  # noqa: N815
+    neverInjectSelector: list[dict[str, Any]] | None = None  # noqa: N815
+    injectedAnnotations: dict[str, str | int | float | bool] | None = None  # noqa: N815
+    templates: dict[str, str] | None = None
+
+
 def parse(data: Mapping[str, str], mesh: str, *, revision: str, namespace: str) -> Configuration:
     """The configuration in the data of an injection ConfigMap and the text of a MeshConfig.
 
     `revision` is as labels write it (`default` for none).
 
     Raises:
-        ConfigurationError: a key is missing, or is neither YAML nor JSON, or a template does not compile.
+        ConfigurationError: a key is missing or of another shape, is neither YAML nor JSON, or a template
+            does not compile.
     """
-    config = read_mapping(data.get("config"), "config")
+    read = read_mapping(data.get("config"), "config")
     try:
         values = json.loads(data.get("values") or "{}")
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"values: not valid JSON: {error}") from error
-    if config.get("policy") not in ("enabled", "disabled"):
-        raise ConfigurationError(f"config: policy: {config.get('policy')!r} is neither enabled nor disabled")
+    config = _shaped(read, _Config, "config")
+    _shaped(values, _Values, "values")
+    if config.policy not in ("enabled", "disabled"):
+        raise ConfigurationError(f"config: policy: {config.policy!r} is neither enabled nor disabled")
     templates = {
         name: read_mapping(text, f"config: templates: {name}")
-        for name, text in (config.get("templates") or {}).items()
+        for name, text in (config.templates or {}).items()
     }
+    aliases = config.aliases or {}
+    wanted = tuple(config.defaultTemplates or ("sidecar",))
+    for name in wanted:
+        if name not in templates and name not in aliases:
+            raise ConfigurationError(f"config: defaultTemplates: there is no template {name!r}")
     result = Configuration(
         revision=revision,
         namespace=namespace,
-        policy=config["policy"],
-        default_templates=tuple(config.get("defaultTemplates") or ("sidecar",)),
-        aliases=config.get("aliases") or {},
-        always=tuple(config.get("alwaysInjectSelector") or ()),
-        never=tuple(config.get("neverInjectSelector") or ()),
-        annotations=config.get("injectedAnnotations") or {},
+        policy=config.policy,
+        default_templates=wanted,
+        aliases=aliases,
+        always=tuple(config.alwaysInjectSelector or ()),
+        never=tuple(config.neverInjectSelector or ()),
+        annotations={key: str(value) for key, value in (config.injectedAnnotations or {}).items()},
         templates=templates,
         values=values,
         mesh=read_mapping(mesh, "mesh"),
@@ -79,6 +121,17 @@ def parse(data: Mapping[str, str], mesh: str, *, revision: str, namespace: str) 
     except TemplateError as error:
         raise ConfigurationError(f"config: templates: {error}") from error
     return result
+
+
+Shape = TypeVar("Shape")
+
+
+def _shaped(value: Any, shape: type[Shape], where: str) -> Shape:
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as fault:
+        path, message = shape_fault(fault)
+        raise ConfigurationError(f"{where}{path.removeprefix('spec')}: {message}") from fault
 
 
 def read_mapping(text: str | None, where: str) -> dict[str, Any]:

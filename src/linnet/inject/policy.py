@@ -28,14 +28,19 @@ class Decision(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+def never_injected(pod: Mapping[str, Any], namespace: str) -> str:
+    """Why no configuration could have this pod injected; empty: one could."""
+    if (pod.get("spec") or {}).get("hostNetwork"):
+        return "the pod uses the host's network"
+    return f"namespace {namespace} is never injected" if namespace in UNTOUCHED else ""
+
+
 def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration) -> Decision:
     """The decision for a pod in a namespace."""
     spec, metadata = pod.get("spec") or {}, pod.get("metadata") or {}
     labels = metadata.get("labels") or {}
-    if spec.get("hostNetwork"):
-        return Decision(False, "the pod uses the host's network")
-    if namespace in UNTOUCHED:
-        return Decision(False, f"namespace {namespace} is never injected")
+    if reason := never_injected(pod, namespace):
+        return Decision(False, reason)
     warnings = (*_dns_warnings(spec), *_unhonoured(metadata.get("annotations") or {}))
     asked = labels.get(INJECT) or (metadata.get("annotations") or {}).get(INJECT) or ""
     if asked in ("true", "false"):

@@ -12,7 +12,7 @@ from linnet.inject.annotations import InjectionError
 from linnet.inject.configuration import Configuration
 from linnet.inject.merge import difference
 from linnet.inject.pod import injected
-from linnet.inject.policy import decide
+from linnet.inject.policy import decide, never_injected
 from linnet.inject.template import TemplateError
 
 VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
@@ -31,20 +31,50 @@ def review(body: Mapping[str, Any], configuration: Configuration, path: str = "/
     Raises:
         ReviewError: no AdmissionReview with a request.
     """
-    version, request = body.get("apiVersion"), body.get("request")
+    request = _request(body)
+    return _reviewed(body, {"uid": request.get("uid", ""), **_answer(request, configuration, path)})
+
+
+def refused(body: Mapping[str, Any], revision: str, reason: str) -> Object:
+    """The answer where no pod can be injected: a pod that asks for it is refused with the reason.
+
+    Raises:
+        ReviewError: no AdmissionReview with a request.
+    """
+    request = _request(body)
+    spared = never_injected(request["object"], _namespace(request))
+    answer = {"allowed": True} if spared else _refusal(revision, reason)
+    return _reviewed(body, {"uid": request.get("uid", ""), **answer})
+
+
+def _request(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    request = body.get("request")
     if (
-        version not in VERSIONS
+        body.get("apiVersion") not in VERSIONS
         or not isinstance(request, Mapping)
         or not isinstance(request.get("object"), Mapping)
     ):
         raise ReviewError(f"expected an AdmissionReview of {' or '.join(VERSIONS)} with a request.object")
-    answer = {"uid": request.get("uid", ""), **_answer(request, configuration, path)}
-    return {"apiVersion": version, "kind": "AdmissionReview", "response": answer}
+    return request
+
+
+def _namespace(request: Mapping[str, Any]) -> str:
+    metadata = request["object"].get("metadata") or {}
+    return str(request.get("namespace") or metadata.get("namespace") or "default")
+
+
+def _reviewed(body: Mapping[str, Any], response: Object) -> Object:
+    return {"apiVersion": body["apiVersion"], "kind": "AdmissionReview", "response": response}
+
+
+def _refusal(revision: str, reason: str) -> Object:
+    message = f"sidecar injection of revision {revision}: {reason}"
+    return {"allowed": False, "status": {"code": 400, "reason": "BadRequest", "message": message}}
 
 
 def _answer(request: Mapping[str, Any], configuration: Configuration, path: str) -> Object:
     pod = request["object"]
-    namespace = request.get("namespace") or (pod.get("metadata") or {}).get("namespace") or "default"
+    namespace = _namespace(request)
     decision = decide(pod, namespace, configuration)
     answer: Object = {"allowed": True}
     if decision.warnings:
@@ -54,8 +84,7 @@ def _answer(request: Mapping[str, Any], configuration: Configuration, path: str)
     try:
         patch = difference(pod, injected(pod, namespace, configuration, environment_of(path)))
     except (InjectionError, TemplateError) as error:
-        message = f"sidecar injection of revision {configuration.revision}: {error}"
-        return {"allowed": False, "status": {"code": 400, "reason": "BadRequest", "message": message}}
+        return _refusal(configuration.revision, str(error))
     if patch:
         encoded = base64.b64encode(json.dumps(patch).encode()).decode()
         answer |= {"patchType": "JSONPatch", "patch": encoded}
