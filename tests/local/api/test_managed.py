@@ -4,13 +4,14 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.local.api import fieldsets, managed
+from linnet.local.api import fieldsets, managed, newfields
 from linnet.local.api.definitions import definitions
 from linnet.local.api.managed import ApplyConflict, ApplyError
 from linnet.local.api.schemas import Node, Schemas
+from linnet.local.api.typed import compared
 
 pytestmark = pytest.mark.unit
 
@@ -247,3 +248,49 @@ def test_every_key_has_an_owner_and_the_last_configuration_counts(
         assert owned == set(live.get("data") or {})
         again = _apply(live, _config_map(**data), manager)
         assert again == live
+
+
+# -- what a creator owns -----------------------------------------------------
+
+_NAMES = st.sampled_from(["a", "b", "protocol"])
+_SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.sampled_from(["x", "y"]))
+_FREE = st.recursive(
+    _SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(_NAMES, inner, max_size=2)),
+    max_leaves=6,
+)
+
+
+def _values(node: Node | None, depth: int) -> st.SearchStrategy[Any]:
+    """Values that fit a schema."""
+    if node is None or depth > 7:
+        return _FREE
+    match node.type:
+        case "object" if node.fields:
+            fields = {name: _values(below, depth + 1) for name, below in node.fields.items()}
+            return st.sets(st.sampled_from(sorted(fields)), max_size=3).flatmap(
+                lambda names: st.fixed_dictionaries({name: fields[name] for name in names})
+            )
+        case "object":
+            return st.dictionaries(_NAMES, _values(node.values, depth + 1), max_size=2)
+        case "array":
+            return st.lists(_values(node.items, depth + 1), max_size=2)
+    return _SCALARS
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"), [("", "Pod"), ("", "Service"), ("apps", "Deployment"), ("", "ConfigMap")]
+)
+@settings(max_examples=40)
+@given(st.data())
+def test_a_creator_owns_what_a_comparison_with_nothing_finds(
+    group: str, kind: str, data: st.DataObject
+) -> None:
+    """The short walk of a create finds what the comparison of an update would."""
+    node = _node(group, kind)
+    parts = ["spec", "data", "status"]
+    body = {name: data.draw(_values(node.fields[name], 1)) for name in parts if name in node.fields}
+    labels = data.draw(st.dictionaries(_NAMES, st.sampled_from(["x", "y"]), max_size=2))
+    obj = {"metadata": {"labels": labels}, **body}
+    found = compared(node, {"metadata": {}}, obj)
+    assert newfields.of_object(node, obj) == fieldsets.dumped(fieldsets.union(found.added, found.modified))

@@ -5,12 +5,12 @@ Source: Kubernetes, `apiextensions-apiserver/pkg/controller/{status,establish}`,
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from linnet.local.api.copies import copied
 from linnet.local.api.crdchecks import causes as causes
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def prepared(crd: Json, old: Json | None, *, now: str, others: Iterable[Json] = 
 
     `others` are the stored CRDs, whose accepted names are taken.
     """
-    out = copy.deepcopy(crd)
+    out = copied(crd)
     spec = out["spec"]
-    status: Json = copy.deepcopy((old or {}).get("status") or {})
+    status: Json = copied((old or {}).get("status") or {})
     accepted, reason, message = _accepted_names(out, others)
     status["acceptedNames"] = accepted
     status["conditions"] = _conditions(status.get("conditions") or [], reason, message, now)

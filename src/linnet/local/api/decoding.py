@@ -73,7 +73,13 @@ class Decoder:
                 continue
             if below is None:
                 assert values is not None
+                if type(child) is values.plain:
+                    out[name] = child
+                    continue
                 out[name] = self.read(values, child, f"{path}.{name}", go_path, struct)
+                continue
+            if type(child) is below.plain:
+                out[name] = child
                 continue
             deeper = f"{go_path}.{name}" if go_path else name
             read = self.read(below, child, f"{path}.{name}" if path else name, deeper, own)
@@ -97,7 +103,7 @@ class Decoder:
 
 def _omitted(parent: Node, node: Node, name: str, value: Any) -> bool:
     """Whether Go's `omitempty` leaves it out: empty maps and lists, unless the API marks them as required."""
-    if value in ({}, []) and isinstance(value, dict | list):
+    if isinstance(value, dict | list) and not value:
         plain = isinstance(value, list) or (node.values is not None and not node.fields)
         return plain and name not in parent.required
     return False

@@ -6,10 +6,10 @@ Source: Kubernetes 1.35, the `SetDefaults_*` functions, observed behaviour.
 from __future__ import annotations
 
 import base64
-import copy
 from typing import TYPE_CHECKING, Any
 
 from linnet.local.api import poddefaults
+from linnet.local.api.copies import copied
 from linnet.local.api.poddefaults import fill, template
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def defaulted(group: str, version: str, kind: str, obj: Json) -> Json:
     complete = _KINDS.get((group, kind))
     if complete is None:
         return obj
-    out = copy.deepcopy(obj)
+    out = copied(obj)
     if kind == "HorizontalPodAutoscaler" and version == "v1":
         fill(out.setdefault("spec", {}), minReplicas=1)
         return out
@@ -205,7 +205,7 @@ def _autoscaler(obj: Json) -> None:
             ("scaleDown", [percent]),
         ):
             fill(behavior, **{name: {}})
-            fill(behavior[name], selectPolicy="Max", policies=copy.deepcopy(policies))
+            fill(behavior[name], selectPolicy="Max", policies=copied(policies))
         fill(behavior["scaleUp"], stabilizationWindowSeconds=0)
     fill(obj, status={"currentMetrics": None, "desiredReplicas": 0})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
+
+from linnet.local.api.copies import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ def json_patch(doc: Json, operations: Sequence[Json]) -> Json:
     """
     if not isinstance(operations, list):
         raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch", code=400)
-    out: Any = copy.deepcopy(doc)
+    out: Any = copied(doc)
     for operation in operations:
         if not isinstance(operation, dict):
             raise PatchError(
@@ -123,7 +124,7 @@ def _drop(doc: Any, path: str, op: str, *, key: str = "path") -> Any:
 def _value(operation: Json) -> Any:
     if "value" not in operation:
         raise PatchError(f"{operation['op']} operation does not apply: missing value")
-    return copy.deepcopy(operation["value"])
+    return copied(operation["value"])
 
 
 def _source(operation: Json) -> str:
@@ -160,7 +161,7 @@ def _move(doc: Any, operation: Json) -> Any:
 
 def _copy(doc: Any, operation: Json) -> Any:
     value = _found(doc, _source(operation), "copy", key="from path")
-    return _put(doc, operation["path"], copy.deepcopy(value), "copy")
+    return _put(doc, operation["path"], copied(value), "copy")
 
 
 def _test(doc: Any, operation: Json) -> Any:

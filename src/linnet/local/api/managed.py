@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from linnet.local.api import newfields
 from linnet.local.api.configchecks import Untypable, check
 from linnet.local.api.fieldsets import (
     FieldSet,
@@ -20,7 +21,7 @@ from linnet.local.api.fieldsets import (
     shown,
     union,
 )
-from linnet.local.api.managers import APPLY, UPDATE, Manager, Managers, Owned
+from linnet.local.api.managers import APPLY, UPDATE, Manager, Managers, Owned, entry
 from linnet.local.api.typed import compared, fields_of, merged, with_named, without
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ _BEFORE_FIRST_APPLY = "before-first-apply"
 
 # Fields that the server writes; nobody owns them.
 _SYSTEM = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation")
+_UNOWNED_META = frozenset((*_SYSTEM, "managedFields", "resourceVersion"))
 _UNOWNED: FieldSet = {
     "f:apiVersion": leaf(),
     "f:kind": leaf(),
     "f:metadata": {
         ".": {},
-        **{f"f:{name}": leaf() for name in (*_SYSTEM, "managedFields", "resourceVersion")},
+        **{f"f:{name}": leaf() for name in _UNOWNED_META},
     },
 }
 
@@ -98,11 +100,23 @@ def updated(
     `now` is RFC 3339 in seconds. `managedFields: []` (or `[{}]`) in `new` resets them. A write that changes
     nothing keeps the old entries and their times.
     """
-    managers = _managers_of(live, new, subresource)
     me = Manager(manager, UPDATE, subresource, api_version)
+    if live is None and not new.get("metadata", {}).get("managedFields"):
+        return _created(new, me, schema, now)
+    managers = _managers_of(live, new, subresource)
     _record_update(managers, schema, _bare(live), _bare(new), me, now)
     managers.capped(me)
     return _with_entries(_bare(new), managers, live)
+
+
+def _created(new: Json, me: Manager, schema: Node | None, now: str) -> Json:
+    """A new object, whose fields are all owned by its creator."""
+    bare = _bare(new)
+    owned = {name: value for name, value in bare.items() if name not in ("apiVersion", "kind")}
+    owned["metadata"] = {name: value for name, value in bare["metadata"].items() if name not in _UNOWNED_META}
+    if fields := newfields.of_object(schema, owned):
+        bare["metadata"]["managedFields"] = [entry(me, me.api_version, now, fields)]
+    return bare
 
 
 def _managers_of(live: Json | None, new: Json, subresource: str) -> Managers:

@@ -92,15 +92,16 @@ class Managers:
 
     def _entry(self, manager: Manager) -> Json:
         owned = self.owned[manager]
-        entry: Json = {
-            "manager": manager.name,
-            "operation": manager.operation,
-            "apiVersion": owned.api_version,
-        }
-        if owned.time:
-            entry["time"] = owned.time
-        entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = fieldsets.dumped(owned.fields)
-        if manager.subresource:
-            entry["subresource"] = manager.subresource
-        return entry
+        return entry(manager, owned.api_version, owned.time, fieldsets.dumped(owned.fields))
+
+
+def entry(manager: Manager, api_version: str, time: str, fields: FieldSet) -> Json:
+    """An element of `managedFields`; `fields` is in the form of `fieldsV1`."""
+    out: Json = {"manager": manager.name, "operation": manager.operation, "apiVersion": api_version}
+    if time:
+        out["time"] = time
+    out["fieldsType"] = "FieldsV1"
+    out["fieldsV1"] = fields
+    if manager.subresource:
+        out["subresource"] = manager.subresource
+    return out

@@ -5,12 +5,12 @@ Source: Kubernetes, `pkg/apis/core/validation`; order and texts observed with 1.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from linnet.local.api import metachecks, names
 from linnet.local.api.causes import Cause, duplicate, forbidden, invalid, not_supported, required
 from linnet.local.api.containerchecks import containers, user_ids
+from linnet.local.api.copies import copied
 
 Json = dict[str, Any]
 
@@ -138,7 +138,7 @@ def _update(obj: Json, old: Json) -> list[Cause]:
 
 def _fixed(new: Json, old: Json) -> Json:
     """The spec with what may change taken from the stored one."""
-    out = copy.deepcopy(new)
+    out = copied(new)
     for field in ("containers", "initContainers"):
         for mine, theirs in zip(out.get(field) or (), old.get(field) or (), strict=False):
             mine["image"] = theirs.get("image")

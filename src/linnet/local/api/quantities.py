@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]?|[eE][+-]?\d+)")
 _BINARY = {suffix: 1024**power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
@@ -43,6 +44,7 @@ def _parsed(text: str) -> tuple[Decimal, str]:
     return number.quantize(_NANO, rounding=ROUND_UP) if number % _NANO else number, suffix
 
 
+@lru_cache(maxsize=1024)
 def canonical(text: str) -> str:
     """The form in which the server stores a quantity: no fraction, the largest suffix that allows it."""
     number, suffix = _parsed(text)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _REF = "$ref"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_PLAIN: dict[str, type] = {"string": str, "boolean": bool, "integer": int}
 _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
@@ -38,6 +40,13 @@ class Node:
         self.merge_key: str = raw.get("x-kubernetes-patch-merge-key") or ""
         strategy: str = raw.get("x-kubernetes-patch-strategy") or ""
         self.strategies: tuple[str, ...] = tuple(strategy.split(",")) if strategy else ()
+
+    @cached_property
+    def plain(self) -> type | None:
+        """The Python type whose values a typed server takes as they are, None where it must look closer."""
+        if self.definition == _QUANTITY or self.int_or_string or self.format == "byte":
+            return None
+        return _PLAIN.get(self.type)
 
     @cached_property
     def fields(self) -> Mapping[str, Node]:
@@ -73,7 +82,7 @@ class Node:
         """The node of field or key `name`, None if the schema does not know it."""
         return self.fields.get(name) or self.values
 
-    @property
+    @cached_property
     def required(self) -> tuple[str, ...]:
         """Names of the fields that the schema demands."""
         return tuple(self.raw.get("required") or ())

@@ -7,9 +7,9 @@ Source: Kubernetes, `k8s.io/apimachinery/pkg/util/strategicpatch`; order of new 
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
+from linnet.local.api.copies import copied
 from linnet.local.api.jsonpatch import PatchError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def strategic_patch(doc: Json, patch: Json, schema: Node) -> Json:
         raise PatchError(
             "json: cannot unmarshal value into Go value of type map[string]interface {}", code=400
         )
-    return _merge_map(copy.deepcopy(doc), copy.deepcopy(patch), schema)
+    return _merge_map(copied(doc), copied(patch), schema)
 
 
 def _merge_map(doc: Json, patch: Json, node: Node | None) -> Json:

@@ -64,9 +64,9 @@ class Lines:
         self._shareable = not accept.form and views.is_stored_form(resource)
 
     def event(self, seen: Seen) -> bytes:
-        if self._shareable and seen.shared is not None:
-            return _raw_line(seen.shared)
-        return self.line(seen.change, seen.obj)
+        if self._shareable and seen.obj is None:
+            return _raw_line(seen.event)
+        return self.line(seen.change, seen.load())
 
     def line(self, change: str, obj: Json) -> bytes:
         return orjson.dumps({"type": change, "object": self._form(obj)}, option=orjson.OPT_APPEND_NEWLINE)

@@ -284,15 +284,15 @@ def _compare_maps(out: _Comparing, node: Node | None, before: Any, after: Any) -
         below, declared = field(node, name)
         if typed and declared:
             if old is ABSENT and isinstance(before, dict):
-                old = _unset(name, new)
+                old = unset(name, new)
             elif new is ABSENT and isinstance(after, dict):
-                new = _unset(name, old)
+                new = unset(name, old)
         child = _Comparing()
         _compare(child, below, old, new)
         out.below(f"f:{name}", child)
 
 
-def _unset(name: str, other: Any) -> Any:
+def unset(name: str, other: Any) -> Any:
     """What a typed server holds in a field that JSON leaves out."""
     if name in _ALWAYS_THERE and isinstance(other, dict):
         return {}

@@ -17,12 +17,15 @@ _BACKLOG = 10_000
 
 
 class Seen(Struct, frozen=True):
-    """An event as this watch shows it."""
+    """An event as this watch shows it; `obj` is None when the object is exactly the event's record."""
 
     change: Change
-    obj: Json
-    rev: int
-    shared: Event | None  # set when the object is exactly the event's record
+    event: Event
+    obj: Json | None
+
+    def load(self) -> Json:
+        """The object that the watch shows."""
+        return self.event.record.load() if self.obj is None else self.obj
 
 
 class Watch:
@@ -88,18 +91,16 @@ class Watch:
 
     def _seen(self, event: Event) -> Seen | None:
         """An object that leaves the selection is deleted for this watch, one that enters is added."""
-        obj = event.record.load()
         if self._selects is None:
-            return Seen(event.change, obj, event.rev, event)
+            return Seen(event.change, event, None)
         before = event.before.load() if event.before else None
-        selected = event.change != "DELETED" and self._selects(obj)
         was_selected = before is not None and self._selects(before)
-        if selected:
-            return Seen("MODIFIED" if was_selected else "ADDED", obj, event.rev, None)
+        if event.change != "DELETED" and self._selects(obj := event.record.load()):
+            return Seen("MODIFIED" if was_selected else "ADDED", event, obj)
         if not was_selected or before is None:
             return None
         before["metadata"]["resourceVersion"] = str(event.rev)
-        return Seen("DELETED", before, event.rev, None)
+        return Seen("DELETED", event, before)
 
 
 def current(store: Store, bucket: str, namespace: str, selects: Selects | None) -> list[tuple[Record, Json]]:

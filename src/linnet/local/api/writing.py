@@ -5,7 +5,6 @@
 Source: Kubernetes, the order in the create and update handlers of apiserver.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +29,7 @@ from linnet.local.api.addresses import Addresses, Refusal
 from linnet.local.api.admission import Admission, Denied, Review
 from linnet.local.api.causes import required
 from linnet.local.api.cluster import CRDS, Cluster, timestamp
+from linnet.local.api.copies import copied
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.store import Record, Stale
@@ -146,7 +146,7 @@ class Writer:
         told = subresource if shown_subresource is None else shown_subresource
 
         def updated(live: Json, again: bool) -> Json:
-            new = edit(copy.deepcopy(live))
+            new = edit(copied(live))
             try:
                 new = self._decoded(resource, new, options, quiet=again)
             except validation.WrongType as error:
