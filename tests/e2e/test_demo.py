@@ -45,7 +45,10 @@ def demo(home: Path, page: str, **variables: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        ("## Forward\n\n```bash\nkubectl get nodes nobody\necho after\n```\n", "The demo stopped: exit code 1"),
+        (
+            "## Forward\n\n```bash\nkubectl get nodes nobody\necho after\n```\n",
+            "The demo stopped: exit code 1",
+        ),
         ("## Forward\n\n```bash\necho one\n```\n\n```text\ntwo\n```\n", "not what the page says: echo one"),
         ("## Forward\n\n```bash\necho one\n```\n\n```text\none\n```\n", "the page deploys no example"),
         ("## Forward\n\n```bash\nexit 0\n```\n", "the shell ended during: exit 0"),

@@ -1,8 +1,14 @@
 """The mesh as a fold: work for what changed, everything else shared, problems beside the result."""
 
+import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from linnet.ingest.mesh import Mesh, Options, advance, empty
 from linnet.model.problem import Ref
@@ -91,6 +97,25 @@ def test_endpoint_that_is_not_ready_is_left_out() -> None:
     changed = endpoint_slice("s", ("s-1", "10.1.0.1"), ready=False)
     mesh = advance(two_services(), {("EndpointSlice", "a", "s-x"): changed})
     assert mesh.snapshot.endpoints[S] == ()
+
+
+def test_endpoints_that_end_are_the_last_resort() -> None:
+    """A port without a ready endpoint is served by those that end and still serve, and by no others."""
+    ends = {"ready": False, "serving": True, "terminating": True}
+    dead = {"ready": False, "serving": False, "terminating": True}
+    held = endpoint_slice("s", ("s-1", "10.1.0.1"), ("s-2", "10.1.0.3"))
+    held["endpoints"][0]["conditions"], held["endpoints"][1]["conditions"] = ends, dead
+    changes = {
+        ("EndpointSlice", "a", "s-x"): held,
+        ("Pod", "a", "s-2"): pod("s-2", "10.1.0.3", app="s"),
+        ("Pod", "a", "s-3"): pod("s-3", "10.1.0.4", app="s"),
+    }
+    mesh = advance(two_services(), changes)
+    assert [e.address for e in mesh.snapshot.endpoints[S]] == ["10.1.0.1"]
+    fresh = endpoint_slice("s", ("s-3", "10.1.0.4"))
+    fresh["metadata"]["name"] = "s-y"
+    mesh = advance(mesh, {("EndpointSlice", "a", "s-y"): fresh})
+    assert [e.address for e in mesh.snapshot.endpoints[S]] == ["10.1.0.4"]
 
 
 def test_what_is_deleted_is_gone() -> None:
@@ -184,3 +209,46 @@ def test_conflict_is_gone_with_its_winner() -> None:
     assert mesh.problems[Ref("VirtualService", "a", "old")] == ()
     mesh = advance(mesh, {("VirtualService", "a", "old"): None})
     assert dict(mesh.problems) == {Ref("VirtualService", "a", "young"): ()}
+
+
+def pair(host: str) -> dict[str, str]:
+    """The data of a Secret with a certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, since, since + timedelta(days=9))
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return {k: base64.b64encode(v).decode() for k, v in (("tls.crt", certificate), ("tls.key", private))}
+
+
+def test_a_gateway_says_which_secret_it_lacks() -> None:
+    """In the namespace of its pods; it stops when the Secret appears, and begins when that is broken."""
+    servers = [
+        {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
+        {
+            "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+            "hosts": ["a.example"],
+            "tls": {"mode": "SIMPLE", "credentialName": "door"},
+        },
+    ]
+    gateway = {"metadata": {}, "spec": {"selector": {"istio": "door"}, "servers": servers}}
+    about = Ref("Gateway", "a", "g")
+    mesh = advance(two_services(), {("Gateway", "a", "g"): gateway})
+    assert mesh.problems[about] == ()  # nobody serves it yet
+    door = pod("door-1", "10.1.0.7", istio="door")
+    door["metadata"]["namespace"] = "doors"
+    mesh = advance(mesh, {("Pod", "doors", "door-1"): door})
+    (problem,) = mesh.problems[about]
+    assert (problem.reason, problem.path) == ("NotFound", "spec.servers[1].tls")
+    assert "there is no certificate in Secret doors/door" in problem.message
+    there = {("Secret", "doors", "door"): {"metadata": {}, "type": "kubernetes.io/tls", "data": pair("a")}}
+    assert advance(mesh, there).problems[about] == ()
+    elsewhere = {("Secret", "a", "door"): there["Secret", "doors", "door"]}
+    assert advance(mesh, elsewhere).problems[about] == (problem,)
+    mixed = {**pair("a"), "tls.key": pair("b")["tls.key"]}
+    broken = advance(mesh, {("Secret", "doors", "door"): {"metadata": {}, "data": mixed}})
+    assert "does not belong to the certificate" in broken.problems[about][0].message
+    assert advance(mesh, {("Pod", "doors", "door-1"): None}).problems[about] == ()
+    assert about not in advance(mesh, {("Gateway", "a", "g"): None}).problems

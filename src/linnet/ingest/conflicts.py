@@ -56,10 +56,10 @@ def _of_servers(held: Sequence[Gateway]) -> Iterator[Problem]:
     server_names: dict[tuple[object, str, int, str], Gateway] = {}
     for gateway in held:
         about = Ref("Gateway", gateway.namespace, gateway.name)
-        for number, server in enumerate(gateway.servers):
+        for server in gateway.servers:
             place = (gateway.selector, server.bind, server.port)
             kind, first = protocols.setdefault(place, (_kind(server), gateway))
-            path = f"spec.servers[{number}]"
+            path = f"spec.servers[{server.index}]"
             if kind != _kind(server):
                 message = f"port {server.port} speaks {kind} for {first.full_name}, which is older"
                 yield Problem(about, "Conflict", f"{path}.port", message)

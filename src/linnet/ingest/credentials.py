@@ -5,6 +5,7 @@ Source: Istio, gateway credentials: `tls.crt`, `tls.key`, `ca.crt`, or `cert`, `
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from linnet.ingest.report import Report
 from linnet.model.snapshot import Credential
@@ -30,6 +31,18 @@ def credential(secret: Secret, report: Report) -> Credential | None:
         report.invalid("data", fault)
         return None
     return Credential(certificate, key, ca)
+
+
+def usable(credentials: Mapping[tuple[str, str], Credential], namespace: str) -> frozenset[str]:
+    """Names of a namespace's credentials that a gateway may present or check callers with."""
+    found: set[str] = set()
+    for (home, name), held in credentials.items():
+        if home == namespace:
+            if held.certificate:
+                found.add(name)
+            if held.ca:
+                found |= {name, f"{name.removesuffix('-cacert')}-cacert"}
+    return frozenset(found)
 
 
 def _first(data: dict[str, str], names: tuple[str, ...]) -> bytes:

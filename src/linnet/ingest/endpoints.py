@@ -20,6 +20,11 @@ def _ready(conditions: Conditions | None) -> bool:
     return conditions is None or conditions.ready is None or conditions.ready
 
 
+def _last_resort(conditions: Conditions | None) -> bool:
+    """Whether an endpoint that is not ready still answers: its pod ends, and serves until then."""
+    return conditions is not None and bool(conditions.serving) and bool(conditions.terminating)
+
+
 def pods_of(held: EndpointSlice) -> frozenset[str]:
     """Names of the pods that a slice refers to."""
     refs = (endpoint.target_ref for endpoint in held.endpoints or ())
@@ -36,20 +41,28 @@ def _workload(held: SliceEndpoint, namespace: str, lookup: Lookup) -> tuple[bool
 
 
 def endpoints(slices: Iterable[EndpointSlice], lookup: Lookup, mode_of: ModeOf) -> tuple[Endpoint, ...]:
-    """The ready endpoints of one service, ordered; what several slices hold counts once."""
+    """The endpoints of one service that may be called, ordered; what several slices hold counts once.
+
+    Those are the ready ones; for a port without any, those that end and still serve.
+    Source: Kubernetes, terminating endpoints of a Service.
+    """
     found: dict[tuple[str, str], Endpoint] = {}
+    ending: dict[tuple[str, str], Endpoint] = {}
     for held in slices:
         if held.address_type == "FQDN":
             continue
         for backend in held.endpoints or ():
             usable, pod = _workload(backend, held.metadata.namespace, lookup)
-            if not usable or not _ready(backend.conditions):
+            if not usable or not (_ready(backend.conditions) or _last_resort(backend.conditions)):
                 continue
+            held_as = found if _ready(backend.conditions) else ending
             for address in backend.addresses:
                 for port in held.ports or ():
                     if port.port is not None and port.protocol != "UDP":
                         endpoint = _endpoint(address, port.port, port.name or "", pod, mode_of)
-                        found.setdefault((address, endpoint.port_name), endpoint)
+                        held_as.setdefault((address, endpoint.port_name), endpoint)
+    served = {port for _, port in found}
+    found |= {key: endpoint for key, endpoint in ending.items() if key[1] not in served}
     return tuple(sorted(found.values(), key=lambda e: (e.address, e.port_name, e.port)))
 
 

@@ -3,6 +3,8 @@
 Source: Istio, Gateway.
 """
 
+from msgspec.structs import replace
+
 from linnet.ingest import values
 from linnet.ingest.decode import Item, spec_of
 from linnet.ingest.names import full_host
@@ -46,7 +48,7 @@ def gateway(held: Item, config: MeshConfig, report: Report) -> Gateway | None:
     for number, one in enumerate(spec.servers):
         server = _server(one, held.namespace, config.domain, f"spec.servers[{number}]", report)
         if server is not None:
-            servers.append(server)
+            servers.append(replace(server, index=number))
     selector = frozenset((spec.selector or {}).items())
     return Gateway(held.namespace, held.name, held.created, selector, tuple(servers))
 

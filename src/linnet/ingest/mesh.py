@@ -5,7 +5,7 @@
 Work is done for what changed, and everything unchanged is shared with the mesh before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from linnet.ingest.draft import Draft
 from linnet.ingest.mesh_config import mesh_config
 from linnet.ingest.registry import EMPTY, Fold, Registry
 from linnet.ingest.report import Report
+from linnet.ingest.serving import Serving, missing, serving
 from linnet.model.problem import Problem, Ref
 from linnet.model.snapshot import Credential, MeshConfig, Snapshot
 from linnet.objects import core as kubernetes
@@ -61,6 +62,8 @@ class Mesh(Struct, frozen=True, eq=False):
     snapshot: Snapshot
     own: Mapping[Ref, tuple[Problem, ...]]
     problems: Mapping[Ref, tuple[Problem, ...]]
+    serving: Serving = Serving()
+    missing: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})  # Secrets that Gateways lack
 
 
 def empty(options: Options = Options()) -> Mesh:  # noqa: B008  (immutable)
@@ -180,23 +183,32 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
             problems.put(Ref(kind, name[0], name[1]), None)
     snapshot = _snapshot(mesh.snapshot, registry, configuration, credentials.result())
     own = problems.result()
-    told = _with_conflicts(mesh, own, problems.touched, configuration)
-    return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told)
+    pods = ((namespace, name) for kind, namespace, name in changes if kind == "Pod")
+    served = serving(mesh.serving, configuration.gateways, registry.workloads, pods)
+    lacked = mesh.missing
+    if served is not mesh.serving or any(kind == "Secret" for kind, _, _ in changes):
+        lacked = missing(served, snapshot.credentials, own)
+    others = ((mesh.configuration.conflicts, configuration.conflicts), (mesh.missing, lacked))
+    told = _told(mesh.problems, own, problems.touched, others)
+    return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told, served, lacked)
 
 
-def _with_conflicts(
-    before: Mesh, own: Mapping[Ref, tuple[Problem, ...]], changed: set[Ref], configuration: Configuration
-) -> Mapping[Ref, tuple[Problem, ...]]:
-    """All problems: an object's own, and those of losing a claim."""
-    told = Draft(before.problems)
-    lost = configuration.conflicts
-    stale = set(changed)
-    if lost is not before.configuration.conflicts:
-        stale |= set(lost) | set(before.configuration.conflicts)
-    if not before.problems:
-        stale |= set(own)
+Problems = Mapping[Ref, tuple[Problem, ...]]
+
+
+def _told(
+    before: Problems, own: Problems, changed: set[Ref], others: Sequence[tuple[Problems, Problems]]
+) -> Problems:
+    """All problems: an object's own, and those that come from other objects (each before and now)."""
+    told = Draft(before)
+    stale = set(changed) if before else set(own)
+    for then, now in others:
+        if now is not then:
+            stale |= set(then) | set(now)
+    foreign = [now for _, now in others]
     for ref in stale:
-        told.put(ref, (*own[ref], *lost.get(ref, ())) if ref in own else None)
+        more = (problem for held in foreign for problem in held.get(ref, ()))
+        told.put(ref, (*own[ref], *more) if ref in own else None)
     return told.result()
 
 

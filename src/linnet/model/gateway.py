@@ -37,6 +37,13 @@ class ServerTls(Struct, frozen=True):
     max_version: str = ""
     ciphers: tuple[str, ...] = ()
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names, as SDS knows them, of everything that must be there before it can be served."""
+        if self.mode not in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}:
+            return self.credentials
+        return (*self.credentials, self.ca or f"{self.credentials[0]}-cacert")
+
 
 class Server(Struct, frozen=True):
     """A port, and who is served there. `hosts` are (namespace or `*`, host) pairs."""
@@ -48,6 +55,7 @@ class Server(Struct, frozen=True):
     bind: str = ""
     redirect: bool = False  # send HTTP to HTTPS
     tls: ServerTls | None = None
+    index: int = 0  # its place among the servers of the object
 
 
 class Gateway(Struct, frozen=True, cache_hash=True):

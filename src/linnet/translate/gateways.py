@@ -5,7 +5,7 @@ one chain for each server. The first claim of a port's protocol, of a server nam
 Source: Istio, Gateway.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ from linnet.model.policy import AuthorizationPolicy
 from linnet.model.proxy import Outbound, Router
 from linnet.model.resource import Resource
 from linnet.model.route import HttpRoute, VirtualService
-from linnet.model.snapshot import Credential, MeshConfig
+from linnet.model.snapshot import MeshConfig
 from linnet.translate import authorization, filters, names
 from linnet.translate.listeners import Chain, weighted
 from linnet.translate.routes import Host, applies, origin, rules_for, targets_of
@@ -122,7 +122,7 @@ class Planner:
             self._tables.setdefault(name, []).append((gateway, server))
         elif server.tls is not None and server.tls.mode is ServerTlsMode.PASSTHROUGH:
             self._connections(draft, gateway, server, passthrough=True)
-        elif server.tls is not None and not self._can_serve(server.tls):
+        elif server.tls is not None and not self._usable.issuperset(server.tls.secrets):
             return
         elif server.protocol is ServerProtocol.HTTPS:
             name = f"https.{server.port}.{server.port_name}.{gateway.name}.{gateway.namespace}{suffix}"
@@ -134,12 +134,6 @@ class Planner:
             self._connections(draft, gateway, server, passthrough=False)
         if draft.doors:
             draft.protocol = kind
-
-    def _can_serve(self, tls: ServerTls) -> bool:
-        wanted = set(tls.credentials)
-        if tls.mode in {ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL}:
-            wanted.add(tls.ca or f"{tls.credentials[0]}-cacert")
-        return wanted <= self._usable
 
     def _claim(self, draft: _Draft, sni: tuple[str, ...], subnets: tuple[str, ...]) -> bool:
         """Whether a chain's match is free; it is all or nothing, a server is not cut into pieces."""
@@ -266,15 +260,3 @@ def listener(front: Front, policies: tuple[AuthorizationPolicy, ...], config: Me
         filter_chains=chains,
     )
     return resource(front.name, held)
-
-
-def usable(credentials: Mapping[tuple[str, str], Credential], namespace: str) -> frozenset[str]:
-    """Names of a namespace's credentials that a gateway may present or check callers with."""
-    found: set[str] = set()
-    for (home, name), held in credentials.items():
-        if home == namespace:
-            if held.certificate:
-                found.add(name)
-            if held.ca:
-                found |= {name, f"{name.removesuffix('-cacert')}-cacert"}
-    return frozenset(found)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from linnet.ingest.credentials import usable
 from linnet.model.memo import Memo
 from linnet.model.policy import PeerMode, Subset
 from linnet.model.proxy import Outbound, ProxyKind, ProxyView
@@ -212,9 +213,9 @@ class Translator:
         namespace = view.outbound.namespace
 
         def make() -> gateways.Planner:
-            usable = gateways.usable(snapshot.credentials, namespace)
+            held = usable(snapshot.credentials, namespace)
             rules = snapshot.virtual_services
-            return gateways.Planner(router, view.outbound, rules, scope.targets, usable)
+            return gateways.Planner(router, view.outbound, rules, scope.targets, held)
 
         return self._gather(("front", view), inputs, make)
 
