@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from linnet.envoy.messages import Any as Packed
+from linnet.envoy.messages import RouteConfiguration
 from linnet.ingest.mesh import Mesh, advance, empty
 from linnet.ingest.proxies import view
 from linnet.model.proxy import ProxyClaim, ProxyKind
@@ -122,3 +124,19 @@ def test_forgets_views_that_are_gone() -> None:
     assert translator.computed == computed
     translator.offer(view(OTHER, held), held.snapshot)
     assert translator.computed > computed
+
+
+@pytest.mark.parametrize("host", ["*.svc.cluster.local", "*.default.svc.cluster.local"])
+def test_a_wildcard_has_no_short_forms(host: str) -> None:
+    """Without its suffix it would be `*`, which a table has once and for other hosts."""
+    spec = {
+        "hosts": [host],
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "resolution": "NONE",
+    }
+    entry = {"metadata": {"name": "all", "namespace": "default"}, "spec": spec}
+    held = advance(empty(), {("ServiceEntry", "default", "all"): entry})
+    offer = Translator().offer(view(CLIENT, held), held.snapshot)
+    table = RouteConfiguration.FromString(Packed.FromString(offer.of(ROUTES)["80"].body).value)
+    domains = [domain for one in table.virtual_hosts for domain in one.domains if "*" in domain]
+    assert sorted(domains) == ["*", host]

@@ -176,8 +176,9 @@ class Tables:
 
     def _written(self, host: str) -> Iterator[str]:
         yield host
-        if not host.startswith("*"):
-            yield f"{host}."
+        if host.startswith("*"):
+            return  # short forms of a wildcard would catch names that are not of its domain
+        yield f"{host}."
         if not host.endswith(self._suffix):
             return
         short = host.removesuffix(self._suffix)  # name.namespace
