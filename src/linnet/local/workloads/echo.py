@@ -1,15 +1,16 @@
-"""echo: a small HTTP/1.1 server that says who answered and who asked; also echoes bytes on a TCP port.
+"""echo: a server that says who answered and who asked, and sends back what it is sent.
 
     GET /any/path[?delay=SECONDS][&status=CODE][&size=BYTES]     a JSON report, late, with that status or size
     GET /healthz                                                 200, or 503 once it is ending
 
+HTTP/1.1, HTTP/2 with prior knowledge, gRPC and WebSockets on the same ports; bytes on a TCP port.
 With `--upstream URL` a request makes one there too and its answer is part of the report (502 if it fails).
-On SIGTERM it serves on with `connection: close` for a moment, then ends when nobody is connected.
+On SIGTERM long streams are told that they end (close frame, GOAWAY and status, `bye` on TCP to who began with
+`linnet`); it serves on with `connection: close` for a moment, then ends when nobody is connected.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -17,42 +18,27 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from urllib.parse import parse_qsl
 
+from linnet.local.workloads.answers import Answers
 from linnet.local.workloads.http1 import (
     HEAD_LIMIT,
     POD_HEADER,
     VERSION_HEADER,
-    Connection,
     Failed,
-    Target,
     read_body,
     read_head,
 )
+from linnet.local.workloads.tcp import BYE, HELLO
+from linnet.local.workloads.websocket import Closed, WebSocket, accept
 
-_PASSED_ON = (
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    "x-b3-traceid",
-    "x-b3-spanid",
-    "x-b3-sampled",
-    "b3",
-)
+_GOING_AWAY = 1001  # of WebSockets
 
 
 class Echo:
-    """The server's state: who it is, who is connected, whether it is ending."""
+    """The server's state: who is connected, and who of them is being answered."""
 
-    def __init__(
-        self, name: str, version: str, pod: str, *, upstream: str = "", timeout: float = 15.0
-    ) -> None:
-        self.name, self.version, self.pod = name, version, pod
-        self.ending = False
-        self.requests = 0
-        self._timeout = timeout
-        self._upstream = Target(upstream) if upstream else None
-        self._kept: list[Connection] = []
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
         self._open: dict[asyncio.StreamWriter, bool] = {}  # True while a request is being answered
         self._closed = asyncio.Event()
 
@@ -62,21 +48,27 @@ class Echo:
         try:
             while await self._one(reader, writer):
                 self._open[writer] = False
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (OSError, ValueError, Failed, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the peer went away or does not speak HTTP
         finally:
             self._gone(writer)
 
     async def tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send back every byte of one connection."""
+        """Send back every byte of one connection; who begins with `linnet` learns who and when it ends."""
         self._open[writer] = True
+        bye: asyncio.Task[None] | None = None
         try:
             while data := await reader.read(65536):
+                if bye is None and data.startswith(HELLO):
+                    data = f"pod {self.answers.pod} {self.answers.version}\n".encode() + data[len(HELLO) :]
+                    bye = asyncio.get_running_loop().create_task(self._bye(writer))
                 writer.write(data)
                 await writer.drain()
         except OSError:
             pass  # the peer went away
         finally:
+            if bye is not None:
+                bye.cancel()
             self._gone(writer)
 
     async def end(self, limit: float) -> None:
@@ -92,6 +84,10 @@ class Echo:
         except TimeoutError:
             sys.stdout.write(f"echo: {len(self._open)} connections were left\n")
 
+    async def _bye(self, writer: asyncio.StreamWriter) -> None:
+        await self.answers.ending.wait()
+        writer.write(BYE)
+
     def _gone(self, writer: asyncio.StreamWriter) -> None:
         writer.close()
         self._open.pop(writer, None)
@@ -102,78 +98,60 @@ class Echo:
         start, headers = await read_head(reader)
         self._open[writer] = True
         method, target, version = start.split(" ", 2)
+        if method == "PRI":
+            from linnet.local.workloads import echo_http2  # its tables cost memory that few need
+
+            await reader.readexactly(6)
+            await echo_http2.serve(self.answers, reader, writer, b"")
+            return False
+        if headers.get("upgrade", "").lower() == "websocket":
+            await self._websocket(reader, writer, headers)
+            return False
         body = await read_body(reader, headers, until_end=False)
-        path, _, raw_query = target.partition("?")
-        query = dict(parse_qsl(raw_query))
-        status, content = await self._answer(method, path, query, headers, len(body))
-        keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close" and not self.ending
+        status, content = await self.answers.answer(method, target, headers, len(body))
+        keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        keep = keep and not self.answers.ending.is_set()
         try:
             phrase = HTTPStatus(status).phrase
         except ValueError:
             phrase = ""
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(content)}\r\n{POD_HEADER}: {self.pod}\r\n"
-            f"{VERSION_HEADER}: {self.version}\r\n"
+            f"content-length: {len(content)}\r\n{self._who()}"
             f"{'' if keep else 'connection: close' + chr(13) + chr(10)}\r\n"
         )
         writer.write(head.encode("latin-1") + (b"" if method == "HEAD" else content))
         await writer.drain()
         return keep
 
-    async def _answer(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], received: int
-    ) -> tuple[int, bytes]:
-        if path == "/healthz":
-            return (503, b"ending\n") if self.ending else (200, b"ok\n")
-        self.requests += 1
-        try:
-            delay, status, size = (float(query.get(name, 0)) for name in ("delay", "status", "size"))
-        except ValueError as error:
-            return 400, f"delay, status and size are numbers: {error}\n".encode()
-        await asyncio.sleep(delay)
-        report: dict[str, object] = {
-            "service": self.name,
-            "version": self.version,
-            "pod": self.pod,
-            "method": method,
-            "path": path,
-            "received": received,
-            "identity": client_identity(headers.get("x-forwarded-client-cert", "")),
-            "headers": dict(headers),
-        }
-        code = int(status) or 200
-        if self._upstream:
-            code = await self._ask_upstream(headers, report, code)
-        content = json.dumps(report).encode() + b"\n"
-        return code, content + b"." * max(0, int(size) - len(content))
+    async def _websocket(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: Mapping[str, str]
+    ) -> None:
+        """Send back every message of a WebSocket, until either side closes it."""
+        key = accept(headers.get("sec-websocket-key", ""))
+        head = (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+            f"sec-websocket-accept: {key}\r\n{self._who()}\r\n"
+        )
+        writer.write(head.encode("latin-1"))
+        socket = WebSocket(reader, writer, client=False)
 
-    async def _ask_upstream(self, headers: Mapping[str, str], report: dict[str, object], status: int) -> int:
-        assert self._upstream is not None
-        connection = self._kept.pop() if self._kept else Connection(self._upstream)
-        passed = {name: headers[name] for name in _PASSED_ON if name in headers}
-        try:
-            answer = await connection.request(headers=passed, timeout=self._timeout)
-        except Failed as error:
-            report["upstream"] = {"url": self._upstream.url, "error": f"{error.kind}: {error.detail}"}
-            return 502
-        self._kept.append(connection)
-        said: object = answer.body.decode(errors="replace")
-        try:
-            said = json.loads(answer.body)
-        except ValueError:
-            pass  # not one of us: its words as they are
-        report["upstream"] = {"url": self._upstream.url, "status": answer.status, "answer": said}
-        return status if answer.status < 400 else answer.status
+        async def end() -> None:
+            await self.answers.ending.wait()
+            try:
+                await socket.close(_GOING_AWAY, "ending")
+            except Failed:
+                pass  # whoever reads notices
 
+        ending = asyncio.get_running_loop().create_task(end())
+        try:
+            while not isinstance(said := await socket.receive(), Closed):
+                await socket.send(said)
+        finally:
+            ending.cancel()
 
-def client_identity(header: str) -> str:
-    """The caller's SPIFFE ID in an `x-forwarded-client-cert` header: the URI of the last element."""
-    for part in header.rpartition(",")[2].split(";"):
-        name, _, value = part.partition("=")
-        if name.strip().upper() == "URI":
-            return value.strip().strip('"')
-    return ""
+    def _who(self) -> str:
+        return f"{POD_HEADER}: {self.answers.pod}\r\n{VERSION_HEADER}: {self.answers.version}\r\n"
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -181,30 +159,33 @@ async def serve(options: argparse.Namespace) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    echo = Echo(options.name, options.version, options.pod, upstream=options.upstream)
+    answers = Answers(options.name, options.version, options.pod, upstream=options.upstream)
+    echo = Echo(answers)
     servers = [
         await asyncio.start_server(echo.http, "0.0.0.0", port, limit=HEAD_LIMIT) for port in options.port
     ]
     if options.tcp_port:
         servers.append(await asyncio.start_server(echo.tcp, "0.0.0.0", options.tcp_port))
     ports = ",".join(str(port) for port in options.port)
-    sys.stdout.write(f"echo: {echo.name} {echo.version} listens on {ports}, tcp {options.tcp_port or '-'}\n")
+    sys.stdout.write(
+        f"echo: {answers.name} {answers.version} listens on {ports}, tcp {options.tcp_port or '-'}\n"
+    )
     sys.stdout.flush()
     await stop.wait()
     started = time.monotonic()
-    echo.ending = True
+    answers.ending.set()
     await asyncio.sleep(options.linger)
     for server in servers:
         server.close()
     await echo.end(options.grace)
-    sys.stdout.write(f"echo: ended after {echo.requests} requests, {time.monotonic() - started:.1f} s\n")
+    sys.stdout.write(f"echo: ended after {answers.requests} requests, {time.monotonic() - started:.1f} s\n")
     sys.stdout.flush()
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; the environment is not read but for the pod's name, which Kubernetes puts there."""
     pod = os.environ.get("POD_NAME") or socket.gethostname()
-    parser = argparse.ArgumentParser(prog="echo", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="echo", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, action="append", help="HTTP port, may be repeated (8080)")
     parser.add_argument("--tcp-port", type=int, default=9090, help="TCP echo port, 0 for none (9090)")
     parser.add_argument("--name", default="echo", help="what it calls itself")

@@ -9,12 +9,16 @@ POD_HEADER, VERSION_HEADER = "x-linnet-pod", "x-linnet-version"
 
 
 class Failed(Exception):
-    """A request that got no whole response. `kind` is one of connect, timeout, broken, malformed."""
+    """A request that got no whole response, or not the one it should.
 
-    def __init__(self, kind: str, detail: str) -> None:
+    `kind`: connect, timeout, broken, malformed, reset, refused, `status N`, `grpc N`; `pod` is who said it.
+    """
+
+    def __init__(self, kind: str, detail: str, pod: str = "") -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
+        self.pod = pod
 
 
 class Answer:

@@ -1,9 +1,11 @@
-"""load: asks at a steady rate and reports every failure: when, what kind, which pod.
+"""load: asks at a steady rate in many protocols and reports every failure: when, what kind, which pod.
 
-    load --target http://frontend:8080/ --rate 50 --connections 4 --new-connections 5 [--duration 60]
+    load --target http://web/ --rate 50 --new-connections 5 --target ws://web/ --streams 3 [--duration 60]
 
-Each target gets `--rate` requests a second over kept connections and `--new-connections` over fresh ones.
-The clock decides when a request is due, not the server's speed. Nothing is retried.
+Targets: http:// (HTTP/1.1), h2c:// (HTTP/2), grpc:// (unary), and long streams: grpc+server://, grpc+bidi://,
+tcp://HOST:PORT, ws://. Each gets the rates of the options; `#rate=5&new=1` behind a URL is for it alone
+(rate, connections, new; streams, every, life). The clock decides when a request is due, not the server's
+speed. Nothing is retried. A long stream must not end without a word: `reset` counts those that do.
 The report is at http://:PORT/report (JSON) and /report.txt while it runs, and in `--report FILE` at the end.
 """
 
@@ -14,156 +16,173 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-from linnet.local.workloads.http1 import (
-    HEAD_LIMIT,
-    POD_HEADER,
-    VERSION_HEADER,
-    Connection,
-    Failed,
-    Target,
-    read_head,
-)
-from linnet.local.workloads.record import Record, describe
+from linnet.local.workloads import steady
+from linnet.local.workloads.aims import Aim, Pace, aim
+from linnet.local.workloads.channel import Channel
+from linnet.local.workloads.http1 import HEAD_LIMIT, Failed, Target, read_head
+from linnet.local.workloads.lines import GrpcLine, Line, WebSocketLine
+from linnet.local.workloads.record import Record
+from linnet.local.workloads.steady import Ask, Kept, Steady, stopped
+from linnet.local.workloads.streams import Stream
+from linnet.local.workloads.tcp import TcpLine
 
 _PATIENCE = 0.2  # seconds between attempts before the first answer
 _STATED_EVERY = 10.0  # seconds between lines about progress
+Say = Callable[[str], None]
 
 
-class Load:
-    """The load on one target: kept connections, and the rate at which they and fresh ones are used."""
+class Channels:
+    """The channels of HTTP/2: calls and streams of all targets with one authority share theirs."""
 
-    def __init__(
-        self, target: Target, record: Record, *, connections: int, timeout: float, say: Callable[[str], None]
-    ) -> None:
-        self.target, self.record, self.timeout, self.say = target, record, timeout, say
-        self._tally = record.tallies[target.url]
-        self._free: asyncio.Queue[Connection] = asyncio.Queue()
-        self._connections = [Connection(target) for _ in range(connections)]
-        for connection in self._connections:
-            self._free.put_nowait(connection)
+    def __init__(self) -> None:
+        self._held: dict[str, Channel] = {}
 
-    def close(self) -> None:
-        """Close the kept connections."""
-        for connection in self._connections:
-            connection.close()
+    def of(self, target: Aim) -> Channel:
+        """The channel to a target; the first target decides how many connections it has."""
+        if target.authority not in self._held:
+            channel = Channel(target.host, target.port, target.authority, target.pace.connections)
+            self._held[target.authority] = channel
+        return self._held[target.authority]
 
-    async def steady(self, rate: float, *, keep: bool, stop: asyncio.Event) -> None:
-        """Start `rate` requests a second until `stop`; those under way are finished."""
-        loop = asyncio.get_running_loop()
-        start, sent = loop.time(), 0
-        async with asyncio.TaskGroup() as requests:
-            while not stop.is_set():
-                due = start + sent / rate
-                if (early := due - loop.time()) > 0 and await _stopped(stop, early):
-                    break
-                sent += 1
-                requests.create_task(self._kept() if keep else self._fresh())
-
-    async def _kept(self) -> None:
-        if self._free.empty():
-            self._tally.late += 1
-        connection = await self._free.get()
-        try:
-            await self._once(connection, keep=True)
-        finally:
-            self._free.put_nowait(connection)
-
-    async def _fresh(self) -> None:
-        connection = Connection(self.target)
-        try:
-            await self._once(connection, keep=False)
-        finally:
-            connection.close()
-
-    async def _once(self, connection: Connection, *, keep: bool) -> None:
-        loop = asyncio.get_running_loop()
-        began, moment, before = loop.time(), datetime.now(UTC), connection.pod
-        try:
-            answer = await connection.request(headers={"user-agent": "load"}, timeout=self.timeout, keep=keep)
-        except Failed as error:
-            self.say(describe(self.record.fail(self.target.url, moment, error.kind, error.detail, before)))
-            return
-        pod, version = answer.headers.get(POD_HEADER, ""), answer.headers.get(VERSION_HEADER, "")
-        if answer.status >= 400:
-            detail = answer.body[:200].decode(errors="replace").strip()
-            kind = f"status {answer.status}"
-            self.say(describe(self.record.fail(self.target.url, moment, kind, detail, pod or before)))
-            return
-        self._tally.good(loop.time(), loop.time() - began, pod, version)
+    async def close(self) -> None:
+        """Close all."""
+        for channel in self._held.values():
+            await channel.close()
 
 
-async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait so long; whether `stop` was set meanwhile."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True
+def asker(target: Aim, channels: Channels, timeout: float) -> Ask:
+    """How a target is asked once."""
+    match target.protocol:
+        case "http2":
+            return steady.http2(channels.of(target), target.path, timeout)
+        case "grpc":
+            return steady.grpc(channels.of(target), timeout)
+        case _:
+            return steady.fresh(Target(target.url), timeout)
 
 
-async def run(options: argparse.Namespace, stop: asyncio.Event, say: Callable[[str], None]) -> Record:
-    """Load all targets until `stop` or the duration is over; what was seen."""
-    targets = [Target(url) for url in options.target]
-    record = Record(options.name, [target.url for target in targets], datetime.now(UTC))
-    server = await _serve(record, options.port) if options.port else None
-    if server:
-        port = server.sockets[0].getsockname()[1]
-        say(f"load: {options.name}: report at http://0.0.0.0:{port}/report")
-    if options.wait:
-        await _first_answers(targets, options, stop, say)
-        record.started = datetime.now(UTC)
-    loads = [
-        Load(target, record, connections=options.connections, timeout=options.timeout, say=say)
-        for target in targets
-    ]
-    try:
+def line(target: Aim, channels: Channels) -> Line:
+    """A new long stream to a target."""
+    match target.protocol:
+        case "tcp":
+            return TcpLine(target)
+        case "websocket":
+            return WebSocketLine(target)
+        case _:
+            return GrpcLine(target, channels.of(target))
+
+
+async def run(options: argparse.Namespace, record: Record, stop: asyncio.Event, say: Say) -> None:
+    """Load all targets until `stop` or the duration is over, and record what is seen."""
+    async with AsyncExitStack() as rest:
+        if options.port:
+            server = await _serve(record, options.port)
+            rest.callback(server.close)
+            say(f"load: {options.name}: report at http://0.0.0.0:{server.sockets[0].getsockname()[1]}/report")
+        channels = Channels()
+        rest.push_async_callback(channels.close)
+        if options.wait:
+            await _first_answers(options, channels, stop, say)
+            record.started = datetime.now(UTC)
         async with asyncio.TaskGroup() as tasks:
-            for load in loads:
-                if options.rate:
-                    tasks.create_task(load.steady(options.rate, keep=True, stop=stop))
-                if options.new_connections:
-                    tasks.create_task(load.steady(options.new_connections, keep=False, stop=stop))
+            for target in options.target:
+                _load(target, record, channels, options.timeout, stop, say, tasks, rest)
             tasks.create_task(_state(record, stop, say))
             if options.duration:
-                await _stopped(stop, options.duration)
+                await stopped(stop, options.duration)
                 stop.set()
-    finally:
-        for load in loads:
-            load.close()
-        if server:
-            server.close()
-    return record
+
+
+def _load(
+    target: Aim,
+    record: Record,
+    channels: Channels,
+    timeout: float,
+    stop: asyncio.Event,
+    say: Say,
+    tasks: asyncio.TaskGroup,
+    rest: AsyncExitStack,
+) -> None:
+    """Start the load on one target."""
+    pace = target.pace
+    if target.long:
+        tally = record.tally(target.protocol, target.url)
+        for _ in range(pace.streams):
+            stream = Stream(
+                lambda: line(target, channels),
+                record,
+                tally,
+                every=pace.every,
+                life=pace.life,
+                timeout=timeout,
+                say=say,
+            )
+            tasks.create_task(stream.keep(stop))
+        return
+    if pace.rate:
+        tally = record.tally(target.protocol, target.url)
+        if target.protocol == "http1":
+            kept = Kept(Target(target.url), tally, connections=pace.connections, timeout=timeout)
+            rest.callback(kept.close)
+            ask: Ask = kept.ask
+        else:
+            ask = asker(target, channels, timeout)
+        tasks.create_task(Steady(ask, record, tally, say).run(pace.rate, stop))
+    if pace.new and target.protocol == "http1":
+        tally = record.tally("http1-new", target.url)
+        ask = steady.fresh(Target(target.url), timeout)
+        tasks.create_task(Steady(ask, record, tally, say).run(pace.new, stop))
 
 
 async def _first_answers(
-    targets: Sequence[Target], options: argparse.Namespace, stop: asyncio.Event, say: Callable[[str], None]
+    options: argparse.Namespace, channels: Channels, stop: asyncio.Event, say: Say
 ) -> None:
     """Return when every target has answered well, or after `--wait` seconds; none of it is counted."""
     say(f"load: {options.name}: waits for the first answers")
     loop = asyncio.get_running_loop()
-    end, said = loop.time() + options.wait, "no time was left to ask"
-    for target in targets:
-        connection = Connection(target)
+    end = loop.time() + options.wait
+    for target in options.target:
+        said = "no time was left to ask"
         while loop.time() < end and not stop.is_set():
             try:
-                answer = await connection.request(headers={}, timeout=options.timeout, keep=False)
+                await _try(target, channels, options.timeout)
+                break
             except Failed as error:
                 said = f"{error.kind}: {error.detail}"
-            else:
-                if answer.status < 400:
-                    break
-                said = f"status {answer.status}"
-            await _stopped(stop, _PATIENCE)
+            except TimeoutError:
+                said = "timeout"
+            await stopped(stop, _PATIENCE)
         else:
             if not stop.is_set():
                 say(f"load: {options.name}: {target.url} did not answer in {options.wait:g} s: {said}")
 
 
-async def _state(record: Record, stop: asyncio.Event, say: Callable[[str], None]) -> None:
-    while not await _stopped(stop, _STATED_EVERY):
+async def _try(target: Aim, channels: Channels, timeout: float) -> None:
+    """Ask a target once. Raises Failed, TimeoutError."""
+    if not target.long:
+        answer = await asker(target, channels, timeout)()
+        if answer.status >= 400:
+            raise Failed(f"status {answer.status}", "")
+        return
+    one = line(target, channels)
+    try:
+        async with asyncio.timeout(timeout):
+            await one.open()
+            await one.leave()
+            await one.listen(_ignored)
+    finally:
+        one.drop()
+
+
+def _ignored(text: str) -> None:
+    pass
+
+
+async def _state(record: Record, stop: asyncio.Event, say: Say) -> None:
+    while not await stopped(stop, _STATED_EVERY):
         requests, failed = record.totals()
         say(f"load: {record.name}: {requests} requests, {failed} failed")
 
@@ -198,41 +217,56 @@ async def serve(options: argparse.Namespace) -> Record:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    out = sys.stderr if options.output == "json" else sys.stdout
 
-    def say(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    def say(text: str) -> None:
+        out.write(text + "\n")
+        out.flush()
 
-    return await run(options, stop, say)
+    record = Record(options.name, datetime.now(UTC))
+    await run(options, record, stop, say)
+    return record
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="load", description=__doc__.partition("\n")[0])
-    parser.add_argument("--target", action="append", required=True, help="URL to ask, may be repeated")
-    parser.add_argument(
-        "--rate", type=float, default=20.0, help="requests a second over kept connections (20)"
+    """The command line; `target` is a list of Aims."""
+    head, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        prog="load",
+        description=head,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--connections", type=int, default=4, help="kept connections to each target (4)")
-    parser.add_argument(
-        "--new-connections",
-        type=float,
-        default=0.0,
-        help="requests a second, each on a connection of its own",
-    )
-    parser.add_argument("--duration", type=float, default=0.0, help="seconds; 0: until SIGTERM")
-    parser.add_argument(
-        "--wait",
-        type=float,
-        default=0.0,
-        help="seconds to wait for the first good answer; then the count begins",
-    )
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request (10)")
-    parser.add_argument("--report", default="", help="file for the JSON report at the end")
-    parser.add_argument("--port", type=int, default=0, help="port of the live report; 0: none")
+    add = parser.add_argument
     name = os.environ.get("POD_NAME") or socket.gethostname()
-    parser.add_argument("--name", default=name, help="name in the report ($POD_NAME, else the host name)")
-    return parser.parse_args(list(argv))
+    add("--target", action="append", required=True, help="URL to ask, may be repeated")
+    add("--rate", type=float, default=20.0, help="requests a second (20)")
+    add("--connections", type=int, default=4, help="kept connections to each target (4)")
+    add("--new-connections", type=float, default=0.0, help="HTTP/1.1 requests a second on new connections")
+    add("--streams", type=int, default=2, help="long streams to each target that is about them (2)")
+    add("--every", type=float, default=1.0, help="seconds between messages on a stream (1)")
+    add("--life", type=float, default=0.0, help="seconds until we end a stream; 0: its server does")
+    add("--duration", type=float, default=0.0, help="seconds; 0: until SIGTERM")
+    add("--wait", type=float, default=0.0, help="seconds to wait for a first good answer; then it counts")
+    add("--timeout", type=float, default=10.0, help="seconds for one request (10)")
+    add("--report", default="", help="file for the JSON report at the end")
+    add("--port", type=int, default=0, help="port of the live report; 0: none")
+    add("--name", default=name, help="name in the report ($POD_NAME, else the host name)")
+    add("-o", "--output", choices=("text", "json"), default="text", help="form of the report at the end")
+    options = parser.parse_args(list(argv))
+    pace = Pace(
+        options.rate,
+        options.connections,
+        options.new_connections,
+        options.streams,
+        options.every,
+        options.life,
+    )
+    try:
+        options.target = [aim(text, pace) for text in options.target]
+    except ValueError as error:
+        parser.error(str(error))
+    return options
 
 
 def main(argv: Sequence[str]) -> int:
@@ -243,7 +277,8 @@ def main(argv: Sequence[str]) -> int:
     if options.report:
         with open(options.report, "wb") as file:
             file.write(record.json(now, running=False))
-    sys.stdout.write(record.text(now))
+    text = record.json(now, running=False).decode() if options.output == "json" else record.text(now)
+    sys.stdout.write(text)
     sys.stdout.flush()
     return 1 if record.totals()[1] else 0
 
