@@ -15,7 +15,8 @@ from linnet.install.selftest import injecting_revision
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
 from linnet.kube.kinds import POD, VIRTUAL_SERVICE
-from linnet.upgrade.retire import carry_out, look, prepare
+from linnet.upgrade.look import look
+from linnet.upgrade.retire import carry_out, prepare
 
 pytestmark = [
     pytest.mark.e2e,

@@ -1,5 +1,6 @@
 """What removing a revision takes: who takes over, and what goes in which order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from linnet.install.plane import Plane
 from linnet.install.ready import kind_of
 from linnet.install.render import components, default_objects
 from linnet.kube.kinds import Kind
+from linnet.upgrade.fleet import Gateway, fleet
 from linnet.upgrade.retirement import ORDER, Plan, RetireError, everything, plan
 
 pytestmark = pytest.mark.unit
@@ -38,10 +40,21 @@ def cluster(*revisions: str, gateways: str, default: str) -> dict[Kind, list[Obj
 
 
 def made(
-    objects: dict[Kind, list[Object]], revision: str, present: list[str], default: str, **more: str
+    objects: dict[Kind, list[Object]],
+    revision: str,
+    present: list[str],
+    default: str,
+    pods: Sequence[Object] = (),
+    **more: Any,
 ) -> Plan:
     """The plan."""
-    return plan(revision, present=present, default=default, objects=objects, **more)
+    gateways = fleet([obj for found in objects.values() for obj in found], pods, [], [], {})
+    return plan(revision, present=present, default=default, objects=objects, gateways=gateways, **more)
+
+
+def names(gateways: Sequence[Gateway]) -> list[str]:
+    """Their names."""
+    return [gateway.name for gateway in gateways]
 
 
 def test_the_guide_forward() -> None:
@@ -154,8 +167,8 @@ def test_an_interrupted_hand_over_goes_on(left: str) -> None:
             "service.istio.io/canonical-name": "istio-ingressgateway",
         }
         pods = [{"metadata": {"name": "gw-1", "labels": labels}}]
-    found = plan("canary", present=["1-0-0", "canary"], default="1-0-0", objects=objects, pods=pods)
-    assert (found.gateways, found.gateways_to) == (("istio-ingressgateway",), "1-0-0")
+    found = made(objects, "canary", ["1-0-0", "canary"], "1-0-0", pods)
+    assert (names(found.gateways), found.gateways_to) == (["istio-ingressgateway"], "1-0-0")
 
 
 def test_user_made_service_of_the_guide_goes_with_its_revision() -> None:
@@ -164,12 +177,12 @@ def test_user_made_service_of_the_guide_goes_with_its_revision() -> None:
     services = next(found for kind, found in objects.items() if kind.name == "Service")
     (copied,) = [o for o in services if o["metadata"]["name"] == "istiod-canary"]
     services.append({**copied, "metadata": {**copied["metadata"], "name": "istiod"}})
-    names = {
+    removed = {
         revision: {i.name for i in made(objects, revision, ["1-0-0", "canary"], "1-0-0").removed}
         for revision in ("1-0-0", "canary")
     }
-    assert "istiod" in names["canary"]
-    assert "istiod" not in names["1-0-0"]
+    assert "istiod" in removed["canary"]
+    assert "istiod" not in removed["1-0-0"]
 
 
 def test_purge_takes_everything() -> None:

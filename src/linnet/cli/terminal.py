@@ -1,6 +1,7 @@
 """What a person sees and answers: progress lines and yes-or-no questions."""
 
 import sys
+from collections.abc import Sequence
 
 
 class Progress:
@@ -41,3 +42,15 @@ def confirm(question: str) -> bool:
             if not line.endswith("\n"):
                 print()
             return False
+
+
+def choose(question: str, answers: Sequence[str]) -> str:
+    """Ask until the answer is one of these; an empty line or the end of input is none (empty)."""
+    while True:
+        print(f"{question} ({'|'.join(answers)})", end=" ", flush=True)
+        line = sys.stdin.readline()
+        answer = line.strip()
+        if answer in answers or not answer:
+            if not line.endswith("\n"):
+                print()
+            return answer

@@ -3,14 +3,23 @@
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
-from linnet.cli import options
+from linnet.cli import notes, options
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.request import described, request
-from linnet.cli.terminal import Progress, confirm
+from linnet.cli.terminal import Progress, choose, confirm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linnet.kube.client import Client
+    from linnet.upgrade.health import Dangling
+    from linnet.upgrade.look import Seen
     from linnet.upgrade.retire import Retirement
+    from linnet.upgrade.retirement import Item
+    from linnet.upgrade.users import User
 
 LISTED = 30  # names of users that are shown
 
@@ -76,15 +85,17 @@ def uninstall(
         return
     options.run(
         _remove(
-            plane.namespace,
-            plane.revision_name,
-            ask=ask,
-            force=force,
-            dry_run=dry_run,
-            verbose=verbose,
-            new_default=new_default,
-            gateways_to=gateways_to,
-            seconds=seconds,
+            Asked(
+                namespace=plane.namespace,
+                revision=plane.revision_name,
+                ask=ask,
+                force=force,
+                dry_run=dry_run,
+                verbose=verbose,
+                new_default=new_default,
+                gateways_to=gateways_to,
+                seconds=seconds,
+            )
         )
     )
 
@@ -93,46 +104,89 @@ def _names_revision(text: str) -> bool:
     return text.partition("=")[0].strip() in ("revision", "values.revision")
 
 
-async def _remove(
-    namespace: str,
-    revision: str,
-    *,
-    ask: bool,
-    force: bool,
-    dry_run: bool,
-    verbose: bool,
-    new_default: str,
-    gateways_to: str,
-    seconds: float,
-) -> None:
+class Asked(Struct, frozen=True):
+    """What the command line says about removing one revision."""
+
+    namespace: str
+    revision: str
+    ask: bool
+    force: bool
+    dry_run: bool
+    verbose: bool
+    new_default: str
+    gateways_to: str
+    seconds: float
+
+
+async def _remove(asked: Asked) -> None:
     from linnet.install.apply import ApplyError
+    from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
-    from linnet.upgrade.retire import carry_out, look, prepare
+    from linnet.upgrade.look import look
+    from linnet.upgrade.retire import carry_out
     from linnet.upgrade.retirement import RetireError
 
     async with options.client(manager=MANAGER) as client:
         try:
-            seen = await look(client, namespace)
-            made = prepare(seen, revision, new_default=new_default, gateways_to=gateways_to)
-            _refuse_users(made, force=force)
-            for line in _announcement(made, verbose=verbose or dry_run):
+            seen = await look(client, asked.namespace)
+            made, asked = _planned(seen, asked)
+            _refuse_users(made, asked)
+            for line in _announcement(made, asked):
                 print(line)
-            if dry_run:
+            await _notes(client, seen, asked)
+            if asked.dry_run:
                 print("Nothing was removed because of dry run.")
                 return
-            if ask and (reason := _doubt(made)) and not confirm(f"{reason} Proceed? (y/N)"):
+            if asked.ask and (reason := _doubt(made)) and not confirm(f"{reason} Proceed? (y/N)"):
                 print("Cancelled.")
                 raise SystemExit(FAILED)
-            await carry_out(client, seen, made.plan, seconds=seconds, report=Progress())
+            progress = Progress()
+            purpose = f"uninstall revision {asked.revision}"
+            async with exclusive(client, asked.namespace, purpose, waiting=progress.working):
+                seen = await look(client, asked.namespace)  # nobody changes it from now on
+                anew, _ = _planned(seen, asked)
+                _refuse_users(anew, asked, told=made.users)
+                _refuse_change(made, anew)
+                left = await carry_out(client, seen, anew.plan, seconds=asked.seconds, report=progress)
         except (RetireError, ApplyError) as error:
             raise UserError(str(error)) from error
-    print("✔ Uninstall complete")
+    _complete(left)
 
 
-def _refuse_users(made: "Retirement", *, force: bool) -> None:
-    """Say who still uses the revision; refuse unless forced."""
+def _planned(seen: "Seen", asked: Asked) -> "tuple[Retirement, Asked]":
+    """The plan; asks who takes the gateways where that is open, and keeps the answer."""
+    from linnet.upgrade.retire import prepare
+    from linnet.upgrade.retirement import SeveralTakers
+
+    def made(gateways_to: str) -> "Retirement":
+        return prepare(
+            seen,
+            asked.revision,
+            new_default=asked.new_default,
+            gateways_to=gateways_to,
+            force=asked.force,
+        )
+
+    try:
+        return made(asked.gateways_to), asked
+    except SeveralTakers as open_question:
+        if not asked.ask:
+            raise
+        names = ", ".join(map(str, open_question.gateways))
+        taker = choose(
+            f"Revision {asked.revision} serves the gateways {names}. Who takes them?",
+            open_question.candidates,
+        )
+        if not taker:
+            print("Cancelled.")
+            raise SystemExit(FAILED) from None
+        return made(taker), replace(asked, gateways_to=taker)
+
+
+def _refuse_users(made: "Retirement", asked: Asked, *, told: "Sequence[User] | None" = None) -> None:
+    """Say who still uses the revision; refuse unless forced. `told`: those that were said already."""
     found = made.users
-    if not found:
+    if not found or (asked.force and told is not None):
         return
     revision = made.plan.revision
     proxies = [user for user in found if user.kind in ("pod", "proxy")]
@@ -144,30 +198,63 @@ def _refuse_users(made: "Retirement", *, force: bool) -> None:
     lines += [f"  {user.kind} {user.name}: {user.why}" for user in found[:LISTED]]
     if len(found) > LISTED:
         lines.append(f"  … and {len(found) - LISTED} more")
-    remedies = list(dict.fromkeys(user.remedy for user in found if user.remedy))[:3]
-    if force:
+    if asked.force:
         print("\n".join(lines))
         return
+    remedies = list(dict.fromkeys(user.remedy for user in found if user.remedy))[:3]
     lines.append("Move them first (" + "; ".join(remedies) + "), or remove the revision anyway with --force")
     raise UserError(f"revision {revision} is still in use\n" + "\n".join(lines))
 
 
-def _announcement(made: "Retirement", *, verbose: bool) -> list[str]:
+def _refuse_change(before: "Retirement", now: "Retirement") -> None:
+    """What was announced is what is done: not when somebody else changed what it would do meanwhile."""
+
+    def moves(made: "Retirement") -> tuple[object, ...]:
+        plan = made.plan
+        moved = (plan.gateways_to, *map(str, plan.gateways)), tuple(map(str, plan.restarts))
+        return plan.heir, plan.drops_default, moved
+
+    if moves(before) != moves(now):
+        raise UserError("the cluster changed meanwhile, so that something else would happen; run it again")
+
+
+def _announcement(made: "Retirement", asked: Asked) -> list[str]:
+    from linnet.upgrade.retire import shown
+
     plan = made.plan
     lines = []
     if plan.gateways_to:
-        lines.append(f"Gateways {', '.join(plan.gateways)} move to revision {plan.gateways_to}.")
+        names = ", ".join(shown(gateway, asked.namespace) for gateway in plan.gateways)
+        lines.append(f"Gateways {names} move to revision {plan.gateways_to}.")
     if plan.heir:
         lines.append(f"Revision {plan.heir} becomes the default for injection and validation.")
     if plan.drops_default:
         lines.append(
             "No other revision is left: the default tag and the default validator are removed first."
         )
-    if not plan.removed:
+    if plan.restarts:
+        lines.append(f"Gateways {', '.join(map(str, plan.restarts))} are restarted.")
+    lines += [f"{item.kind.name} {item.name} goes too: it would call nobody." for item in plan.callers]
+    if not plan.items:
         lines.append("No resources will be pruned: nothing of this revision is left.")
-    if verbose:
-        lines += [f"  {item}" for item in plan.removed]
+    if asked.dry_run:
+        lines += [f"  Not pruning object {item} because of dry run." for item in plan.items]
+    elif asked.verbose:
+        lines += [f"  {item}" for item in plan.items]
     return lines
+
+
+async def _notes(client: "Client", seen: "Seen", asked: Asked) -> None:
+    """What is not in the way and still worth a word."""
+    from linnet.upgrade.injection import unknown
+    from linnet.upgrade.orphans import naming
+
+    if found := await naming(client, [asked.revision]):
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        names = ", ".join(found[:LISTED]) + more
+        print(f"Note: no other revision reads what is labelled istio.io/rev={asked.revision}: {names}")
+    for line in notes.unknown_namespaces(unknown(seen.observed.injectors, seen.observed.namespaces)):
+        print(line)
 
 
 def _doubt(made: "Retirement") -> str:
@@ -182,27 +269,48 @@ def _doubt(made: "Retirement") -> str:
         )
     if plan.removes_gateways:
         return (
-            f"You are about to remove the following gateways: {', '.join(plan.gateways)}. "
+            f"You are about to remove the following gateways: {', '.join(map(str, plan.gateways))}. "
             "To keep them, quit and install another revision first."
         )
     return ""
 
 
+def _complete(left: "Sequence[Dangling]") -> None:
+    """The last line, and what the check afterwards found."""
+    print("✔ Uninstall complete")
+    if left:
+        told = "\n".join(f"  {entry}" for entry in left)
+        raise UserError(
+            f"webhooks are left that call nobody\n{told}\n"
+            "Delete them (kubectl delete mutatingwebhookconfiguration|validatingwebhookconfiguration NAME), "
+            "or install what they call"
+        )
+
+
 async def _purge(namespace: str, *, ask: bool, dry_run: bool, seconds: float) -> None:
+    from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
-    from linnet.upgrade.retire import look, remove
-    from linnet.upgrade.retirement import everything
+    from linnet.upgrade.look import look
+    from linnet.upgrade.retire import left_dangling, remove
 
     async with options.client(manager=MANAGER) as client:
-        seen = await look(client, namespace)
-        items = everything(seen.objects)
         print("All Istio resources will be pruned from the cluster")
         if dry_run:
-            for item in items:
+            for item in _all_of(await look(client, namespace, streams=False)):
                 print(f"  Not pruning object {item} because of dry run.")
             return
         if ask and not confirm("Proceed? (y/N)"):
             print("Cancelled.")
             raise SystemExit(FAILED)
-        await remove(client, items, "", seconds=seconds, report=Progress())
-    print("✔ Uninstall complete")
+        progress = Progress()
+        async with exclusive(client, namespace, "uninstall --purge", waiting=progress.working):
+            items = _all_of(await look(client, namespace, streams=False))
+            await remove(client, items, "", seconds=seconds, report=progress)
+            left = await left_dangling(client, namespace)
+    _complete(left)
+
+
+def _all_of(seen: "Seen") -> "tuple[Item, ...]":
+    from linnet.upgrade.retirement import everything
+
+    return everything(seen.objects, (*seen.observed.injectors, *seen.observed.validators))

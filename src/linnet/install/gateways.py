@@ -3,6 +3,7 @@
 Source: Istio, charts of the ingress and egress gateways. Unlike there, no rollout makes a pod unavailable.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from linnet.install.plane import INGRESS, GatewaySpec, Plane
 from linnet.install.tree import overlay
 
 DRAIN_PATH = "/drain"
+RECORD = "linnet.io/gateway"  # annotation of the Deployment: what was asked for, for whoever serves it next
 _RBAC = "rbac.authorization.k8s.io/v1"
 _INGRESS_PORTS = (("status-port", 15021, 15021), ("http2", 80, 8080), ("https", 443, 8443))
 
@@ -97,7 +99,25 @@ def deployment(plane: Plane, gateway: GatewaySpec) -> Object:
     }
     if k8s.get("replicaCount"):
         spec["replicas"] = int(k8s["replicaCount"])
-    return _made("apps/v1", "Deployment", gateway.name, plane, gateway, spec=spec)
+    made_here = _made("apps/v1", "Deployment", gateway.name, plane, gateway, spec=spec)
+    made_here["metadata"]["annotations"] = {RECORD: record(gateway)}
+    return made_here
+
+
+def record(gateway: GatewaySpec) -> str:
+    """What was asked for this gateway, as text from which any revision can render it."""
+    asked = {"component": gateway.component, "labels": gateway.labels}
+    asked |= {"k8s": gateway.k8s, "values": gateway.values}
+    return json.dumps(asked, sort_keys=True)
+
+
+def described(name: str, namespace: str, text: str) -> GatewaySpec | None:
+    """The gateway that a record describes; None: somebody else wrote the Deployment."""
+    try:
+        asked = json.loads(text) if text else None
+        return asked and GatewaySpec(name=name, namespace=namespace, **asked)
+    except (json.JSONDecodeError, TypeError):
+        return None
 
 
 def _pod_metadata(plane: Plane, gateway: GatewaySpec) -> Object:

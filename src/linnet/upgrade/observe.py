@@ -8,23 +8,30 @@ from typing import Any
 from linnet.install.marks import REV
 from linnet.install.plane import NAME
 from linnet.kube.client import Client
-from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, POD, VALIDATING_WEBHOOK, Kind
+from linnet.kube.errors import NotFound
+from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, POD, SERVICE, VALIDATING_WEBHOOK, Kind
 from linnet.upgrade.users import Observed
+from linnet.upgrade.workloads import WORKLOADS
 
 MONITORING = 15014
 
 
-async def observe(client: Client, namespace: str, *, seconds: float = 15.0) -> Observed:
-    """What there is now. `seconds`: how long one istiod may take to tell its streams."""
+async def observe(client: Client, namespace: str, *, seconds: float = 15.0, ask: bool = True) -> Observed:
+    """What there is now. `seconds`: how long one istiod may take to tell its streams; `ask`: whether to."""
 
     async def everything(kind: Kind) -> list[dict[str, Any]]:
-        return (await client.list(kind)).items
+        try:
+            return (await client.list(kind)).items
+        except NotFound:  # a cluster that does not serve this kind has none
+            return []
 
     async with asyncio.TaskGroup() as tasks:
         pods = tasks.create_task(everything(POD))
         namespaces = tasks.create_task(everything(NAMESPACE))
         injectors = tasks.create_task(everything(MUTATING_WEBHOOK))
         validators = tasks.create_task(everything(VALIDATING_WEBHOOK))
+        services = tasks.create_task(everything(SERVICE))
+        workloads = [tasks.create_task(everything(kind)) for kind in WORKLOADS]
     istiods = [pod for pod in pods.result() if _is_istiod(pod, namespace)]
     return Observed(
         namespace=namespace,
@@ -32,7 +39,9 @@ async def observe(client: Client, namespace: str, *, seconds: float = 15.0) -> O
         namespaces=namespaces.result(),
         injectors=injectors.result(),
         validators=validators.result(),
-        streams=await streams(client, istiods, seconds=seconds),
+        services=services.result(),
+        workloads=[obj for task in workloads for obj in task.result()],
+        streams=await streams(client, istiods, seconds=seconds) if ask else {},
     )
 
 

@@ -6,36 +6,28 @@ Each step leaves a cluster that works, and the same command goes on from there.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
 
-from linnet.install.default import current_default, drop_default, make_default
-from linnet.install.marks import COMPONENT, REV, TAG_LABEL, Object
-from linnet.install.pilot import recorded
+from linnet.install.default import make_default
+from linnet.install.marks import COMPONENT, REV, Object
 from linnet.install.plane import NAME, Plane, suffixed
 from linnet.install.progress import Report
 from linnet.kube.client import Client
 from linnet.kube.errors import Conflict, NotFound
-from linnet.kube.kinds import CONFIG_MAP, DEPLOYMENT, MUTATING_WEBHOOK, POD, Kind
+from linnet.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, POD, SERVICE, VALIDATING_WEBHOOK
 from linnet.kube.mirror import key_of
 from linnet.kube.watch import Applied, Deleted, Listed, follow
-from linnet.upgrade.gateways import hand_over
-from linnet.upgrade.observe import observe
+from linnet.upgrade.fleet import Gateway, Way
+from linnet.upgrade.gateways import UnknownGateway, hand_over, move_injected, specs
+from linnet.upgrade.health import Dangling, dangling
+from linnet.upgrade.look import Seen
 from linnet.upgrade.retirement import PURGED, Item, Plan, RetireError, plan
-from linnet.upgrade.users import Observed, User, ending, users
+from linnet.upgrade.users import User, ending, users
 
 DRAIN = 60.0  # seconds that ending pods keep their control plane
-
-
-class Seen(Struct, frozen=True):
-    """Everything that planning a removal needs."""
-
-    observed: Observed
-    objects: Mapping[Kind, Sequence[Object]]
-    present: tuple[str, ...]
-    default: str  # as labels write it; empty: nobody has it
 
 
 class Retirement(Struct, frozen=True):
@@ -46,125 +38,107 @@ class Retirement(Struct, frozen=True):
     reached: bool  # whether the revision's istiod told its streams
 
 
-async def look(client: Client, namespace: str) -> Seen:
-    """One look at the cluster."""
-    async with asyncio.TaskGroup() as tasks:
-        lists = {kind: tasks.create_task(client.list(kind, labels=COMPONENT)) for kind in PURGED}
-        observing = tasks.create_task(observe(client, namespace))
-        default = tasks.create_task(current_default(client, namespace))
-    objects = {kind: task.result().items for kind, task in lists.items()}
-    held = default.result()
-    return Seen(observing.result(), objects, tuple(sorted(_present(objects))), held.revision if held else "")
-
-
-def _present(objects: Mapping[Kind, Sequence[Object]]) -> set[str]:
-    """Revisions whose istiod Deployment or injector is there and not being deleted (pure)."""
-    found = set()
-    for kind in (DEPLOYMENT, MUTATING_WEBHOOK):
-        for obj in objects.get(kind, ()):
-            labels, meta = obj["metadata"].get("labels") or {}, obj["metadata"]
-            if (
-                labels.get(COMPONENT) == "Pilot"
-                and TAG_LABEL not in labels
-                and not meta.get("deletionTimestamp")
-            ):
-                found.add(labels.get(REV, NAME))
-    return found
-
-
-def prepare(seen: Seen, revision: str, *, new_default: str = "", gateways_to: str = "") -> Retirement:
+def prepare(
+    seen: Seen, revision: str, *, new_default: str = "", gateways_to: str = "", force: bool = False
+) -> Retirement:
     """The plan for a revision and its users (pure). Raises RetireError."""
+    observed = seen.observed
     made = plan(
         revision,
-        present=_with_istiod(seen, revision),
+        present=seen.able | ({revision} & set(seen.present)),
         default=seen.default,
         objects=seen.objects,
-        pods=seen.observed.pods,
+        gateways=seen.gateways,
+        hooks=(*observed.injectors, *observed.validators),
+        namespace=observed.namespace,
         new_default=new_default,
         gateways_to=gateways_to,
+        force=force,
     )
-    moves = bool(made.heir) or made.drops_default
-    found = users(seen.observed, revision, default_moves=moves)
-    streams = seen.observed.streams.get(revision, frozenset())
-    return Retirement(made, tuple(found), streams is not None)
+    found = users(
+        observed,
+        revision,
+        default_moves=bool(made.heir) or made.drops_default,
+        handed=made.handed,
+        leaving=[(item.namespace, item.name) for item in made.removed if item.kind == SERVICE],
+    )
+    return Retirement(made, tuple(found), observed.streams.get(revision, frozenset()) is not None)
 
 
-def _with_istiod(seen: Seen, revision: str) -> set[str]:
-    """The revisions that can take over: those whose istiod Deployment is there; and the one that goes."""
-    able = {
-        (obj["metadata"].get("labels") or {}).get(REV, NAME)
-        for obj in seen.objects.get(DEPLOYMENT, ())
-        if (obj["metadata"].get("labels") or {}).get(COMPONENT) == "Pilot"
-    }
-    return able | ({revision} & set(seen.present))
-
-
-async def carry_out(client: Client, seen: Seen, made: Plan, *, seconds: float, report: Report) -> None:
-    """Do it.
+async def carry_out(
+    client: Client, seen: Seen, made: Plan, *, seconds: float, report: Report
+) -> list[Dangling]:
+    """Do it; the webhooks that call nobody afterwards, of which there should be none.
 
     Raises:
         ApplyError: gateways were not handed over within `seconds`; nothing has been removed.
         RetireError: the revision that takes over was not installed by Linnet.
     """
-    namespace = seen.observed.namespace
     if made.gateways_to:
-        leaving = await _recorded(client, namespace, made.revision)
-        taker = await _plane(client, namespace, made.gateways_to)
-        await _move_gateways(client, leaving, taker, made, seconds=seconds, report=report)
+        await _move_gateways(client, seen, made, seconds=seconds, report=report)
     if made.heir:
-        await make_default(client, await _plane(client, namespace, made.heir))
+        await make_default(client, _plane(seen, made.heir))
         report.done(f"✔ Revision {made.heir} is the default now")
-    if made.drops_default:
-        for name in await drop_default(client, _bare(namespace)):
-            report.done(f"  Removed {name}")
+    for gateway in made.restarts:
+        goes_to = made.heir if gateway.asks == NAME and made.heir else gateway.next
+        await move_injected(client, gateway, goes_to, Way.RESTART, seconds=seconds, report=report)
+        report.done(f"✔ Gateway {gateway} is served by revision {goes_to} now")
+    await remove(client, made.default, made.revision, seconds=seconds, report=report)
     await _wait_drained(client, made.revision, seconds=min(seconds, DRAIN), report=report)
-    await remove(client, made.removed, made.revision, seconds=seconds, report=report)
+    await remove(client, (*made.callers, *made.removed), made.revision, seconds=seconds, report=report)
+    return await left_dangling(client, seen.observed.namespace)
 
 
-async def _plane(client: Client, namespace: str, revision: str) -> Plane:
-    found = await _recorded(client, namespace, revision)
+async def left_dangling(client: Client, namespace: str) -> list[Dangling]:
+    """The webhooks whose Service is missing now."""
+    hooks = [
+        *(await client.list(MUTATING_WEBHOOK)).items,
+        *(await client.list(VALIDATING_WEBHOOK)).items,
+    ]
+    return dangling(hooks, (await client.list(SERVICE)).items, namespace)
+
+
+def _plane(seen: Seen, revision: str) -> Plane:
+    found = seen.records.get(revision)
     if found is None:
+        name = suffixed("values", "" if revision == NAME else revision)
         raise RetireError(
-            f"ConfigMap {namespace}/{_record_name(revision)} does not say how revision {revision} "
+            f"ConfigMap {seen.observed.namespace}/{name} does not say how revision {revision} "
             "was installed; install it again first"
         )
     return found
 
 
-async def _recorded(client: Client, namespace: str, revision: str) -> Plane | None:
-    try:
-        return recorded(await client.get(CONFIG_MAP, _record_name(revision), namespace))
-    except NotFound:
-        return None
+async def _move_gateways(client: Client, seen: Seen, made: Plan, *, seconds: float, report: Report) -> None:
+    taker = _plane(seen, made.gateways_to)
+    await move_gateways(client, seen, taker, made.gateways, seconds=seconds, report=report)
 
 
-def _record_name(revision: str) -> str:
-    return suffixed("values", "" if revision == NAME else revision)
-
-
-def _bare(namespace: str) -> Plane:
-    return Plane(spec={"values": {"global": {"istioNamespace": namespace}}}, version="")
-
-
-async def _move_gateways(
-    client: Client,
-    leaving: Plane | None,
-    taker: Plane,
-    made: Plan,
-    *,
-    seconds: float,
-    report: Report,
+async def move_gateways(
+    client: Client, seen: Seen, taker: Plane, moved: Sequence[Gateway], *, seconds: float, report: Report
 ) -> None:
-    """The taker's own description of a gateway wins; else the leaving revision's serves."""
-    own = {gateway.name: gateway for gateway in taker.gateways}
-    inherited = {gateway.name: gateway for gateway in (leaving.gateways if leaving else ())}
-    wanted = [own.get(name) or inherited.get(name) for name in made.gateways]
-    served = [gateway for gateway in wanted if gateway is not None]
-    if len(served) < len(made.gateways):
-        missing = set(made.gateways) - {gateway.name for gateway in served}
-        raise RetireError(f"neither revision describes the gateways {', '.join(sorted(missing))}")
-    await hand_over(client, taker, served, seconds=seconds, report=report)
-    report.done(f"✔ Gateways {', '.join(made.gateways)} are served by revision {taker.revision_name} now")
+    """Bring gateways to the revision of `taker`, installed ones first, and wait until it alone serves them.
+
+    Raises:
+        ApplyError: not within `seconds`; the same call completes it.
+        RetireError: nobody knows how one of them was installed; nothing has been changed.
+    """
+    try:
+        wanted = specs((g for g in moved if g.installed), taker, seen.records.values())
+    except UnknownGateway as error:
+        raise RetireError(str(error)) from error
+    await hand_over(client, taker, wanted, seconds=seconds, report=report)
+    for gateway in moved:
+        if not gateway.installed and (way := gateway.way(taker.revision_name)):
+            await move_injected(client, gateway, taker.revision_name, way, seconds=seconds, report=report)
+    if moved:
+        names = ", ".join(shown(gateway, seen.observed.namespace) for gateway in moved)
+        report.done(f"✔ Gateways {names} are served by revision {taker.revision_name} now")
+
+
+def shown(gateway: Gateway, namespace: str) -> str:
+    """A gateway's name for people: with its namespace if that is not the control plane's."""
+    return gateway.name if gateway.namespace == namespace else str(gateway)
 
 
 async def remove(
