@@ -166,6 +166,52 @@ def test_objects_of_another_revision_are_not_ours() -> None:
     assert mesh.snapshot.namespace_modes["a"] == "STRICT"
 
 
+def webhook(name: str, revision: str, tag: str = "") -> tuple[tuple[str, str, str], Object]:
+    """The injection webhook of a revision or of a tag, as a change."""
+    labels = {"istio.io/rev": revision, **({"istio.io/tag": tag} if tag else {})}
+    return ("MutatingWebhookConfiguration", "", name), {"metadata": {"name": name, "labels": labels}}
+
+
+def test_objects_may_name_a_tag() -> None:
+    """Hazard H10: a tag is resolved, also when it moves; a name that there is not is reported."""
+    labels = {"istio.io/rev": "prod"}
+    policy = {"metadata": {"labels": labels}, "spec": {"mtls": {"mode": "STRICT"}}}
+    entry = {
+        "metadata": {"labels": labels},
+        "spec": {"hosts": ["out.example"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]},
+    }
+    objects = {("PeerAuthentication", "a", "p"): policy, ("ServiceEntry", "a", "e"): entry}
+    p, e = Ref("PeerAuthentication", "a", "p"), Ref("ServiceEntry", "a", "e")
+    mesh = advance(empty(Options(revision="canary")), objects)
+    assert p not in mesh.problems  # as long as no webhook is to be seen, nothing is known of names
+    mesh = advance(mesh, dict([webhook("i-canary", "canary"), webhook("i-old", "1-0-0")]))
+    assert "neither a revision nor a tag" in mesh.problems[p][0].message
+    assert "1-0-0, canary" in mesh.problems[e][0].message
+    mesh = advance(mesh, dict([webhook("t-prod", "canary", "prod"), webhook("t-d", "1-0-0", "default")]))
+    assert mesh.problems[p] == ()
+    assert mesh.problems[e] == ()
+    assert mesh.snapshot.namespace_modes["a"] == "STRICT"
+    assert ("a", "out.example") in mesh.snapshot.services
+    assert mesh.revisions.default == "1-0-0"
+    moved = advance(mesh, dict([webhook("t-prod", "1-0-0", "prod")]))
+    assert p not in moved.problems
+    assert dict(moved.snapshot.namespace_modes) == {}
+    assert dict(moved.snapshot.services) == {}
+    gone = advance(mesh, {("MutatingWebhookConfiguration", "", "t-prod"): None})
+    assert gone.problems[p][0].reason == "NotFound"
+    assert p not in advance(gone, {("PeerAuthentication", "a", "p"): None}).problems
+
+
+def test_a_tag_with_the_name_of_a_revision_has_it_alone() -> None:
+    """`default` after the default has moved away from the plane without a revision."""
+    spec = {"mtls": {"mode": "STRICT"}}
+    policy = {"metadata": {"labels": {"istio.io/rev": "default"}}, "spec": spec}
+    hooks = [webhook("i", "default"), webhook("i-x", "x"), webhook("t", "x", "default")]
+    changes = {("PeerAuthentication", "a", "p"): policy, **dict(hooks)}
+    assert advance(empty(Options(revision="x")), changes).snapshot.namespace_modes["a"] == "STRICT"
+    assert not advance(empty(Options(revision="default")), changes).snapshot.namespace_modes
+
+
 def test_alias_of_a_service_comes_and_goes() -> None:
     """An ExternalName Service adds a name to its target, whichever of both is seen first."""
     old = service("old", type="ExternalName", externalName=S[1], clusterIP=None, clusterIPs=None)

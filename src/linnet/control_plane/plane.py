@@ -9,6 +9,7 @@ from linnet.control_plane.metrics import Metrics
 from linnet.control_plane.watching import Change
 from linnet.ingest.mesh import Mesh, advance
 from linnet.ingest.proxies import Views
+from linnet.ingest.revisions import label_of
 from linnet.model.problem import Problem, Ref
 from linnet.model.proxy import ProxyClaim, ProxyView
 from linnet.model.resource import Offer
@@ -39,15 +40,25 @@ class Plane:
         found = self.mesh.objects.get("ConfigMap", {}).get((options.namespace, options.config_map))
         return str(((found or {}).get("data") or {}).get("mesh") or "")
 
-    def known(self) -> tuple[Mapping[Ref, tuple[Problem, ...]], Callable[[Ref], dict[str, Any] | None]]:
-        """What is wrong with objects, and how to find them."""
-        objects = self.mesh.objects
+    def known(
+        self, *, named: bool
+    ) -> tuple[Mapping[Ref, tuple[Problem, ...]], Callable[[Ref], dict[str, Any] | None]]:
+        """What is wrong with objects, and how to find them.
+
+        With `named` those that name us by revision or tag, else those that every revision reads or nobody.
+        """
+        mesh, objects = self.mesh, self.mesh.objects
+
+        def chosen(ref: Ref) -> bool:
+            raw = objects.get(ref.kind, {}).get((ref.namespace, ref.name))
+            label = label_of(raw) if raw is not None else ""
+            return (label in mesh.revisions.ours) is named
 
         def find(ref: Ref) -> dict[str, Any] | None:
             found = objects.get(ref.kind, {}).get((ref.namespace, ref.name))
             return dict(found) if found is not None else None
 
-        return self.mesh.problems, find
+        return {ref: found for ref, found in mesh.problems.items() if chosen(ref)}, find
 
     # -- linnet.control_plane.proxies.Source --------------------------------
 

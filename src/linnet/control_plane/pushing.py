@@ -1,10 +1,10 @@
 """The loops of istiod that bring changes to proxies, and let proxies go."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from linnet.control_plane import status
 from linnet.control_plane.plane import Plane
 from linnet.control_plane.proxies import Proxies
 from linnet.control_plane.settings import Settings
@@ -15,9 +15,9 @@ log = structlog.get_logger(__name__)
 
 
 async def push(
-    settings: Settings, plane: Plane, watching: Watching, proxies: Proxies, writer: status.StatusWriter
+    settings: Settings, plane: Plane, watching: Watching, proxies: Proxies, wake: Sequence[Callable[[], None]]
 ) -> None:
-    """Changes, a pause, the next mesh, offers, streams; for ever."""
+    """Changes, a pause, the next mesh, offers, streams; then wake who looks at the mesh; for ever."""
     metrics = watching.metrics
     while True:
         first = await watching.changes.settle(
@@ -32,7 +32,8 @@ async def push(
         plane.advance(taken)
         told = proxies.push(first)
         plane.end_push()
-        writer.wake()
+        for look in wake:
+            look()
         log.debug("push", changes=len(taken), proxies=told, compared=proxies.work.compared)
 
 

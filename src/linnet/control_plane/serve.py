@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +10,7 @@ import structlog
 
 from linnet.ca import roots
 from linnet.ca.rotate import keep_current
-from linnet.control_plane import status
+from linnet.control_plane import locks, status
 from linnet.control_plane.callers import Callers
 from linnet.control_plane.certificates import authority_of, renew_in_time, renew_serving
 from linnet.control_plane.gauges import add_gauges
@@ -26,7 +25,6 @@ from linnet.control_plane.watching import Watching
 from linnet.control_plane.webhooks import Injection
 from linnet.ingest import mesh
 from linnet.inject.bundle import Bundles
-from linnet.kube import lease
 from linnet.model.snapshot import MeshConfig
 
 log = structlog.get_logger(__name__)
@@ -47,9 +45,11 @@ async def serve(istiod: Istiod) -> None:
         plane, callers.of_stream, metrics, lambda: istiod.synced and not istiod.stopping.is_set()
     )
     injection = Injection(settings.revision, settings.namespace)
-    writer = status.StatusWriter(client, plane.known, lambda: datetime.now(UTC))
-
-    lead = partial(_lead, istiod)
+    everybodys, ours = (
+        status.StatusWriter(client, partial(plane.known, named=named), lambda: datetime.now(UTC))
+        for named in (False, True)
+    )
+    lead = partial(locks.lead, client, settings, lambda: plane.mesh.revisions.default)
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(watching.run(), name="watch")]
@@ -74,15 +74,18 @@ async def serve(istiod: Istiod) -> None:
         async with AsyncExitStack() as servers:
             await open_ports(istiod, servers, proxies, callers, authority, plane, injection)
             background += (
-                tasks.create_task(push(settings, plane, watching, proxies, writer), name="push"),
+                tasks.create_task(
+                    push(settings, plane, watching, proxies, (everybodys.wake, ours.wake)), name="push"
+                ),
                 tasks.create_task(follow_injector(watching, injection, plane), name="injection"),
                 tasks.create_task(
                     keep_current(authority, client, settings.namespace, signer_changed), name="ca"
                 ),
                 tasks.create_task(renew_in_time(istiod, authority, certificate), name="serving"),
                 tasks.create_task(bundles.run(), name="bundles"),
-                tasks.create_task(lead(roots.LEASE, distributor.run), name="roots"),
-                tasks.create_task(lead(status.LEASE, writer.run), name="status"),
+                tasks.create_task(lead(locks.ROOTS, distributor.run), name="roots"),
+                tasks.create_task(lead(locks.STATUS, everybodys.run), name="status"),
+                tasks.create_task(lead(locks.own_status(settings), ours.run), name="own-status"),
             )
             if settings.connection_age:
                 background.append(
@@ -95,8 +98,3 @@ async def serve(istiod: Istiod) -> None:
             await let_go(proxies, settings.shutdown)
         for task in background:
             task.cancel()
-
-
-async def _lead(istiod: Istiod, name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` while we hold the lease that all revisions share."""
-    await lease.lead(istiod.client, istiod.settings.namespace, name, istiod.settings.pod, work)

@@ -1,6 +1,7 @@
 """Tell owners of objects what has no effect: condition `linnet.io/Honoured`, one writer, only differences.
 
-Run it under the lease `LEASE`, which all revisions share (law L2).
+Objects that name a revision are told by that revision, under a lock of its own; all others by the holder of
+the lock `LEASE`, which all revisions share (law L2).
 """
 
 import asyncio

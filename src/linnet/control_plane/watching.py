@@ -17,6 +17,7 @@ from linnet.kube.kinds import (
     CONFIG_MAP,
     ENDPOINT_SLICE,
     ISTIO,
+    MUTATING_WEBHOOK,
     Kind,
 )
 from linnet.kube.mirror import Mirror, key_of
@@ -58,10 +59,11 @@ class Watching:
         async with asyncio.TaskGroup() as tasks:
             for name in self.kinds:
                 kind, where, fields = known[name], "", ""
+                labels = "istio.io/rev" if kind is MUTATING_WEBHOOK else ""
                 if kind is CONFIG_MAP:
                     where, fields = self.settings.namespace, f"metadata.name={self.settings.mesh_config}"
                 noted = partial(self._note, kind)
-                mirror = Mirror(self.client, kind, where, fields=fields, on_change=noted)
+                mirror = Mirror(self.client, kind, where, labels=labels, fields=fields, on_change=noted)
                 self.mirrors[name] = mirror
                 tasks.create_task(self._mirror(name, mirror), name=f"watch-{name}")
             mirror = Mirror(

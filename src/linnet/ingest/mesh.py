@@ -19,6 +19,7 @@ from linnet.ingest.draft import Draft
 from linnet.ingest.mesh_config import mesh_config
 from linnet.ingest.registry import EMPTY, Fold, Registry
 from linnet.ingest.report import Report
+from linnet.ingest.revisions import WEBHOOKS, Revisions, label_of, revisions
 from linnet.ingest.serving import Serving, missing, serving
 from linnet.model.problem import Problem, Ref
 from linnet.model.snapshot import Credential, MeshConfig, Snapshot
@@ -27,10 +28,11 @@ from linnet.objects import core as kubernetes
 Change = tuple[str, str, str]  # name of the kind, namespace, name
 Changes = Mapping[Change, Raw | None]
 
-REVISION = "istio.io/rev"
+ENTRIES = ("ServiceEntry", "WorkloadEntry")
 # Kinds that the mesh is made of; changes of other kinds have no effect.
 KINDS = (
-    *("Service", "EndpointSlice", "Pod", "ConfigMap", "Secret", "ServiceEntry", "WorkloadEntry"),
+    *("Service", "EndpointSlice", "Pod", "ConfigMap", "Secret", WEBHOOKS),
+    *ENTRIES,
     *CONFIGURATION_KINDS,
 )
 
@@ -38,8 +40,8 @@ KINDS = (
 class Options(Struct, frozen=True):
     """What the control plane knows before it reads any object.
 
-    Istio objects with the label `istio.io/rev` of another revision are not ours. `usual` is what holds where
-    the mesh's ConfigMap says nothing.
+    Istio objects with the label `istio.io/rev` of another revision, or of a tag of another, are not ours.
+    `usual` is what holds where the mesh's ConfigMap says nothing.
     """
 
     namespace: str = "istio-system"
@@ -51,7 +53,8 @@ class Options(Struct, frozen=True):
 class Mesh(Struct, frozen=True, eq=False):
     """The mesh after some changes.
 
-    `problems` holds an entry, perhaps empty, for each Istio object read. `own` are those that an object has
+    `problems` holds an entry, perhaps empty, for each Istio object read, and one for those that name a
+    revision that there is not. `own` are those that an object has
     by itself, without what others claim.
     """
 
@@ -64,6 +67,7 @@ class Mesh(Struct, frozen=True, eq=False):
     problems: Mapping[Ref, tuple[Problem, ...]]
     serving: Serving = Serving()
     missing: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})  # Secrets that Gateways lack
+    revisions: Revisions = Revisions(frozenset())
 
 
 def empty(options: Options = Options()) -> Mesh:  # noqa: B008  (immutable)
@@ -80,8 +84,14 @@ def advance(mesh: Mesh, changes: Changes) -> Mesh:
     objects = _kept(mesh, changes)
     problems = Draft(mesh.own)
     config = _config(mesh, objects, problems)
+    known = mesh.revisions
+    if objects.get(WEBHOOKS) is not mesh.objects.get(WEBHOOKS):
+        known = revisions(mesh.options.revision, objects.get(WEBHOOKS, {}).values())
+    if known != mesh.revisions:
+        changes = {**_labelled(objects), **changes}
+        mesh = replace(mesh, revisions=known)
     if config != mesh.snapshot.config:
-        started = _anew(mesh.options, config, objects)
+        started = replace(_anew(mesh.options, config, objects), revisions=known)
         before = MappingProxyType(
             {ref: held for ref, held in problems.result().items() if ref.kind == "ConfigMap"}
         )
@@ -102,7 +112,8 @@ def _anew(options: Options, config: MeshConfig, objects: Mapping[str, Mapping[Ke
         credentials={},
     )
     nothing: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})
-    return Mesh(options, objects, EMPTY, EMPTY_CONFIGURATION, snapshot, nothing, nothing)
+    ours = Revisions(frozenset({options.revision}))
+    return Mesh(options, objects, EMPTY, EMPTY_CONFIGURATION, snapshot, nothing, nothing, revisions=ours)
 
 
 def _kept(mesh: Mesh, changes: Changes) -> Mapping[str, Mapping[Key, Raw]]:
@@ -142,19 +153,26 @@ def _config(
     return config
 
 
-def _ours(raw: Raw | None, revision: str) -> Raw | None:
-    """An Istio object, or None if it belongs to another revision."""
-    labels = (raw.get("metadata") or {}).get("labels") or {} if raw is not None else {}
-    return raw if labels.get(REVISION, revision) == revision else None
+def _labelled(objects: Mapping[str, Mapping[Key, Raw]]) -> Changes:
+    """Every Istio object that names a revision, as if it came again: who owns it may be another now."""
+    return {
+        (kind, *key): raw
+        for kind in (*ENTRIES, *CONFIGURATION_KINDS)
+        for key, raw in objects.get(kind, {}).items()
+        if label_of(raw)
+    }
 
 
 def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw]]) -> Mesh:
     """The mesh with changes of everything but its own configuration."""
-    config, revision = mesh.snapshot.config, mesh.options.revision
+    config, owners = mesh.snapshot.config, mesh.revisions
     problems = Draft(mesh.own)
-    istio = {
-        change: _ours(raw, revision) for change, raw in changes.items() if change[0] in CONFIGURATION_KINDS
+    ours = {
+        change: raw if raw is not None and owners.owns(raw) else None
+        for change, raw in changes.items()
+        if change[0] in CONFIGURATION_KINDS or change[0] in ENTRIES
     }
+    istio = {change: raw for change, raw in ours.items() if change[0] in CONFIGURATION_KINDS}
     configuration = advance_configuration(mesh.configuration, istio, config, problems)
     fold = Fold(mesh.registry, config, configuration.modes)
     credentials = Draft(mesh.snapshot.credentials)
@@ -169,7 +187,7 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
         if kind in steps:
             steps[kind](key, raw)
         elif kind in entries:
-            entries[kind](key, _ours(raw, revision))
+            entries[kind](key, ours[(kind, *key)])
         elif kind == "Secret":
             _credential(key, raw, credentials, problems)
     if configuration.modes is not mesh.configuration.modes:
@@ -179,8 +197,11 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
         present = ref in problems.result() or found or (ref.namespace, ref.name) in objects.get(ref.kind, {})
         problems.put(ref, found if present else None)
     for (kind, *name), raw in changes.items():
+        ref = Ref(kind, name[0], name[1])
         if raw is None:
-            problems.put(Ref(kind, name[0], name[1]), None)
+            problems.put(ref, None)
+        elif ours.get((kind, name[0], name[1]), raw) is None:
+            problems.put(ref, (owners.orphan(ref, raw),) if owners.nobodys(raw) else None)
     snapshot = _snapshot(mesh.snapshot, registry, configuration, credentials.result())
     own = problems.result()
     pods = ((namespace, name) for kind, namespace, name in changes if kind == "Pod")
@@ -190,7 +211,7 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
         lacked = missing(served, snapshot.credentials, own)
     others = ((mesh.configuration.conflicts, configuration.conflicts), (mesh.missing, lacked))
     told = _told(mesh.problems, own, problems.touched, others)
-    return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told, served, lacked)
+    return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told, served, lacked, owners)
 
 
 Problems = Mapping[Ref, tuple[Problem, ...]]
