@@ -55,22 +55,6 @@ def test_mistakes(args: list[str], code: int, told: str) -> None:
     assert done.stderr.startswith("Error: ")
 
 
-@pytest.mark.parametrize("text", ["", "\n", "n\n", "what\nNo\n"])
-def test_anything_but_yes_is_no(text: str) -> None:
-    """End of input and an empty line mean no; other words are asked again."""
-    done = linnet("install", text=text)
-    assert done.returncode == 1
-    assert done.stdout.startswith("This will install the Istio ")
-    assert done.stdout.endswith("Cancelled.\n")
-    assert done.stdout.count("(y/N)") == (2 if text.startswith("what") else 1)
-
-
-def test_yes_goes_on() -> None:
-    """The answer y leads to the cluster, which is not there."""
-    done = linnet("install", text="y\n")
-    assert "no cluster to talk to" in done.stderr
-
-
 def test_profiles_are_where_the_guide_names_them() -> None:
     """The file of the guide is the built-in profile."""
     root = Path(__file__).parents[2]

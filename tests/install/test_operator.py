@@ -89,9 +89,12 @@ def test_default_is_the_empty_revision(revision: str | None, sets: list[str]) ->
 
 @pytest.mark.parametrize("name", ["1.6.8", "-a", "a-", "Canary", "x" * 57, "", "a_b"])
 def test_revision_names_that_kubernetes_refuses(name: str) -> None:
-    """A bad revision name is an error that says what is allowed."""
-    with pytest.raises(InputError, match="invalid revision specified"):
+    """A bad revision name is an error that says what is allowed, through the flag and through --set."""
+    with pytest.raises(InputError, match=f'invalid revision specified: "{name}"'):
         resolve([], [], version="9", revision=name)
+    for path in ("revision", "values.revision"):
+        with pytest.raises(InputError, match=f'invalid revision specified: "{name}"'):
+            resolve([], [f"{path}={name}"], version="9")
 
 
 def test_longest_revision() -> None:

@@ -1,7 +1,7 @@
 """The flags that describe an installation (`-f`, `--set`, `--revision`) become a plane."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,27 +38,46 @@ def described(command: F) -> F:
     return command
 
 
+def read(filenames: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and text of each file of `-f` (comma lists too). Raises UserError."""
+    return [(name, _read(name)) for text in filenames for name in text.split(",")]
+
+
 def request(filenames: Sequence[str], sets: Sequence[str], revision: str | None) -> Request:
     """The installation that the flags describe; warnings go to stderr.
 
     Raises:
         UserError: a file cannot be read, or what it says cannot be met.
     """
-    sources = [(name, _read(name)) for text in filenames for name in text.split(",")]
+    found = described_by(read(filenames), sets, revision)
+    for warning in found.warnings:
+        print(f"❗ {warning}", file=sys.stderr)
+    return found
+
+
+def described_by(
+    sources: Sequence[tuple[str, str]],
+    sets: Sequence[str],
+    revision: str | None,
+    inherited: Mapping[str, Any] | None = None,
+) -> Request:
+    """The same from texts that were read before, added to what an earlier installation was asked for.
+
+    Raises:
+        UserError: what they say cannot be met.
+    """
     namespace = options.current().istio_namespace
     try:
-        found = resolve(
+        return resolve(
             sources,
             sets,
             version=version("linnet"),
             namespace="" if namespace == "istio-system" else namespace,
             revision=revision,
+            inherited=inherited,
         )
     except InputError as error:
         raise UserError(str(error)) from error
-    for warning in found.warnings:
-        print(f"❗ {warning}", file=sys.stderr)
-    return found
 
 
 def _read(name: str) -> str:

@@ -1,4 +1,7 @@
-"""Make the cluster hold a component: server-side apply, object by object, then wait until it works."""
+"""Make the cluster hold a component: server-side apply, object by object, then wait until it works.
+
+What is there already is applied as a dry run first, and written only when that shows a difference.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
@@ -24,6 +27,7 @@ class Outcome(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     SAME = "unchanged"
+    REMOVED = "removed"
 
 
 class Change(Struct, frozen=True):
@@ -74,17 +78,22 @@ async def apply_component(
 
 
 async def apply_object(client: Client, obj: Object, *, dry_run: bool = False) -> Change:
-    """Apply one object. A validator that istiod has turned to `Fail` stays so.
+    """Apply one object if that changes it. A validator that istiod has turned to `Fail` stays so.
 
     Raises:
         ApplyError: the API server refused it.
     """
     kind, meta = kind_of(obj), obj["metadata"]
-    live = await find(client, obj)
-    if live is not None and kind == VALIDATING_WEBHOOK:
-        obj = with_bundles(obj, {}, policies=live.get("webhooks") or ())
     try:
-        result = await client.apply(kind, obj, manager=MANAGER, force=True, dry_run=dry_run)
+        live = await find(client, obj)
+        if live is not None and kind == VALIDATING_WEBHOOK:
+            obj = with_bundles(obj, {}, policies=live.get("webhooks") or ())
+        if live is not None or dry_run:
+            result = await client.apply(kind, obj, manager=MANAGER, force=True, dry_run=True)
+            outcome = _outcome(live, result)
+            if outcome is Outcome.SAME or dry_run:
+                return Change(identity(obj), outcome)
+        await client.apply(kind, obj, manager=MANAGER, force=True)
     except NotFound as error:
         if dry_run and not await _exists(client, meta.get("namespace", "")):
             note = f"namespace {meta['namespace']} does not exist yet"
@@ -92,7 +101,7 @@ async def apply_object(client: Client, obj: Object, *, dry_run: bool = False) ->
         raise ApplyError(f"{identity(obj)}: {error}") from error
     except ApiError as error:
         raise ApplyError(f"{identity(obj)}: {error}") from error
-    return Change(identity(obj), _outcome(live, result))
+    return Change(identity(obj), Outcome.CREATED if live is None else Outcome.CHANGED)
 
 
 async def find(client: Client, obj: Mapping[str, Any]) -> Object | None:

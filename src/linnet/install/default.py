@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from linnet.install.apply import apply_object, find
+from linnet.install.apply import Change, apply_object, find
 from linnet.install.marks import REV, TAG_LABEL, Object
 from linnet.install.pilot import tag_service
 from linnet.install.plane import NAME, Plane, suffixed
@@ -48,35 +48,22 @@ async def _served(client: Client, namespace: str, name: str) -> bool:
     return True
 
 
-async def make_default(client: Client, plane: Plane) -> None:
+async def make_default(client: Client, plane: Plane, *, dry_run: bool = False) -> list[Change]:
     """Let a plane serve what names no revision. Its own webhook must hold its CA bundle already."""
     own = await find(client, injector(plane))
     bundles = bundles_of([own] if own else [])
     live = await find(client, default_validator(plane))
     policies = (live or {}).get("webhooks") or ()
     closed = [{"name": "validation.istio.io", "failurePolicy": "Fail"}]
-    await apply_object(client, tag_service(plane))
-    await apply_object(client, with_bundles(default_validator(plane), bundles, policies=policies or closed))
-    # last: it tells who the default is, so an interrupted move is seen as not done
-    await apply_object(client, with_bundles(default_tag(plane), bundles))
+    wanted = [
+        tag_service(plane),
+        with_bundles(default_validator(plane), bundles, policies=policies or closed),
+        # last: it tells who the default is, so an interrupted move is seen as not done
+        with_bundles(default_tag(plane), bundles),
+    ]
     if not plane.revision:
-        await apply_object(client, injector(plane, active=False))
-
-
-async def remove_legacy_validator(client: Client, plane: Plane) -> bool:
-    """Delete a validator of Istio before 1.11 whose Service is gone; whether it did."""
-    name = f"istiod-{plane.namespace}"
-    try:
-        live = await client.get(VALIDATING_WEBHOOK, name)
-    except NotFound:
-        return False
-    services = {
-        (entry.get("clientConfig") or {}).get("service", {}).get("name") for entry in live["webhooks"]
-    }
-    if any([await _served(client, plane.namespace, service) for service in services if service]):
-        return False
-    await client.delete(VALIDATING_WEBHOOK, name, uid=live["metadata"]["uid"])
-    return True
+        wanted.append(injector(plane, active=False))
+    return [await apply_object(client, obj, dry_run=dry_run) for obj in wanted]
 
 
 def bundles_of(injectors: Sequence[Object]) -> dict[str, str]:

@@ -1,35 +1,62 @@
 """Install a plane: namespace, Base, Pilot, proof, default, gateways; each step can be repeated.
 
 namespace ─▶ CRDs ─▶ istiod ready ─▶ its webhooks ─▶ dry-run proof ─▶ default (first install) ─▶ gateways
+
+Until the proof nothing calls the new plane but what names its revision. What is as it should be is not
+written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
-from linnet.install import pilot
-from linnet.install.apply import ApplyError, Change, apply_component, apply_object
-from linnet.install.default import Default, current_default, make_default, remove_legacy_validator
-from linnet.install.marks import Object
+from linnet.install import legacy, pilot
+from linnet.install.apply import ApplyError, Change, Outcome, apply_component, find
+from linnet.install.default import Default, current_default, drop_default, make_default
+from linnet.install.marks import DEACTIVATED, Object
 from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
 from linnet.install.progress import Report
-from linnet.install.ready import NotReady
-from linnet.install.render import Component, base, default_objects, gateway_components, namespace
-from linnet.install.selftest import prove
+from linnet.install.prune import prune
+from linnet.install.ready import NotReady, identity
+from linnet.install.render import Component, base, gateway_components, namespace
+from linnet.install.selftest import prove_injection, prove_validation
+from linnet.install.versions import parse
 from linnet.install.webhooks import default_tag, injector
 from linnet.kube.client import Client
-from linnet.kube.errors import AlreadyExists
-from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE
+from linnet.kube.errors import AlreadyExists, NotFound
+from linnet.kube.kinds import CUSTOM_RESOURCE_DEFINITION, MUTATING_WEBHOOK, NAMESPACE
 
 
 class Installed(Struct, frozen=True):
-    """What an installation did."""
+    """What an installation did, or would do."""
 
     changes: tuple[Change, ...]
     became_default: bool
     default: str  # the default revision afterwards; empty: none
     notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> tuple[Change, ...]:
+        """The objects that are not as they were."""
+        return tuple(change for change in self.changes if change.outcome is not Outcome.SAME)
+
+
+class Start(Struct, frozen=True):
+    """What an installation finds: who is the default, and whether its own injector works without the tag."""
+
+    held: Default | None
+    active: bool
+
+    def mine(self, plane: Plane) -> bool:
+        """Whether the default is, or becomes, the plane's."""
+        return self.first or (self.held is not None and self.held.revision == plane.revision_name)
+
+    @property
+    def first(self) -> bool:
+        """Whether nobody can be the default but the plane that is installed."""
+        return self.held is None or self.held.dangling
 
 
 async def install_plane(
@@ -47,23 +74,53 @@ async def install_plane(
         ApplyError: a component failed. What was applied stays; the same call completes it.
     """
     await make_namespace(client, plane)
-    held = await current_default(client, plane.namespace)
-    first = held is None or held.dangling
-    changes: list[Change] = []
+    start = await _start(client, plane)
     if not force:
-        await _refuse_overlaps(client, plane, first=first)
+        await refuse_overlaps(client, plane, first=start.first)
+    changes: list[Change] = []
+    notes = [note] if (note := await legacy.settle(client, plane)) else []
+    definitions, kept = await newest(client, plane, crds)
+    notes += kept
     if plane.enabled("base"):
         changes += await apply_component(
-            client, Component("Base", tuple(base(plane, crds))), seconds=seconds, report=report
+            client, Component("Base", tuple(base(plane, definitions))), seconds=seconds, report=report
         )
     if not plane.enabled("pilot"):
-        return Installed(tuple(changes), False, held.revision if held else "")
-    objects = tuple(pilot.objects(plane, active=first or bool(plane.revision)))
+        return Installed(tuple(changes), False, start.held.revision if start.held else "", tuple(notes))
+    objects = tuple(pilot.objects(plane, active=start.active))
     changes += await apply_component(client, Component("Pilot", objects), seconds=seconds, report=report)
-    return await _prove(client, plane, held, changes, seconds=seconds, report=report)
+    changes += await prune(client, plane, "Pilot", objects)
+    try:
+        more, said = await _prove(client, plane, start, seconds=seconds, report=report)
+    except NotReady as error:
+        raise ApplyError(str(error)) from error
+    return _installed(plane, start, [*changes, *more], [*notes, *said])
 
 
-async def _refuse_overlaps(client: Client, plane: Plane, *, first: bool) -> None:
+def _installed(plane: Plane, start: Start, changes: Sequence[Change], notes: Sequence[str]) -> Installed:
+    default = plane.revision_name if start.mine(plane) else (start.held.revision if start.held else "")
+    return Installed(tuple(changes), start.first, default, tuple(notes))
+
+
+async def _start(client: Client, plane: Plane) -> Start:
+    """An un-revisioned plane's own injector rests: the default tag does its work, once it is there."""
+    held = await current_default(client, plane.namespace)
+    if plane.revision:
+        return Start(held, active=True)
+    own = await find(client, injector(plane)) if held is None else None
+    return Start(held, active=own is not None and not deactivated(own))
+
+
+def deactivated(hook: Mapping[str, Any]) -> bool:
+    """Whether an injector matches nothing because the default tag does its work (pure)."""
+    return all(
+        DEACTIVATED in ((entry.get("namespaceSelector") or {}).get("matchLabels") or {})
+        for entry in hook.get("webhooks") or ()
+    )
+
+
+async def refuse_overlaps(client: Client, plane: Plane, *, first: bool) -> None:
+    """Raises ApplyError when two injectors would serve one pod."""
     if not plane.enabled("pilot"):
         return
     live = (await client.list(MUTATING_WEBHOOK)).items
@@ -74,49 +131,83 @@ async def _refuse_overlaps(client: Client, plane: Plane, *, first: bool) -> None
         raise ApplyError(f"creating default tag would conflict: {told} (--force installs nevertheless)")
 
 
+async def newest(client: Client, plane: Plane, crds: Sequence[Object]) -> tuple[list[Object], list[str]]:
+    """The definitions to apply: not those that a newer Linnet has installed, for its revisions need them."""
+    own = parse(plane.version)
+    live = (await client.list(CUSTOM_RESOURCE_DEFINITION, labels="app.kubernetes.io/managed-by=Linnet")).items
+    versions = {
+        obj["metadata"]["name"]: parse(obj["metadata"]["labels"].get("operator.istio.io/version", ""))
+        for obj in live
+    }
+    newer = {name for name, version in versions.items() if own and version and version > own}
+    kept = [crd for crd in crds if crd["metadata"]["name"] not in newer]
+    if not newer:
+        return kept, []
+    most = max(version for name, version in versions.items() if version and name in newer)
+    return kept, [f"kept {len(newer)} definitions of version {most}, which is newer than {plane.version}"]
+
+
 async def _prove(
-    client: Client,
-    plane: Plane,
-    held: Default | None,
-    changes: list[Change],
-    *,
-    seconds: float,
-    report: Report,
-) -> Installed:
-    mine = held is None or held.dangling or held.revision == plane.revision_name
+    client: Client, plane: Plane, start: Start, *, seconds: float, report: Report
+) -> tuple[list[Change], list[str]]:
+    """Prove that it works, then let it be the default if nobody else is; what was changed, what to say."""
+    await prove_validation(client, plane, seconds=seconds, report=report)
+    if plane.revision or start.active:
+        notes = await prove_injection(client, plane, seconds=seconds, report=report)
+        return (await make_default(client, plane) if start.mine(plane) else []), notes
+    if not start.mine(plane):
+        told = "injection not tested: it serves nobody while another revision is the default"
+        return [], [f"{told} (tag set default --revision default --overwrite)"]
+    changes = await make_default(client, plane)
     try:
-        notes = await prove(
-            client, plane, injects=mine or bool(plane.revision), seconds=seconds, report=report
-        )
-    except NotReady as error:
-        raise ApplyError(str(error)) from error
-    if mine:
-        await make_default(client, plane)
-        if await remove_legacy_validator(client, plane):
-            notes.append(f"removed the validator istiod-{plane.namespace}: its Service is gone")
-    became = held is None or held.dangling
-    default = plane.revision_name if mine or held is None else held.revision
-    return Installed(tuple(changes), became, default, tuple(notes))
+        return changes, await prove_injection(client, plane, seconds=seconds, report=report)
+    except NotReady:
+        if start.held is None:
+            await drop_default(client, plane)  # as it was: a default that does not work blocks every pod
+        raise
 
 
 async def make_namespace(client: Client, plane: Plane) -> None:
     """Create the control plane's namespace if it is missing."""
     try:
-        await client.create(NAMESPACE, namespace(plane))
-    except AlreadyExists:
-        return
+        await client.get(NAMESPACE, plane.namespace)
+    except NotFound:
+        try:
+            await client.create(NAMESPACE, namespace(plane))
+        except AlreadyExists:
+            return
 
 
-async def preview(client: Client, plane: Plane, crds: Sequence[Object], *, report: Report) -> list[Change]:
-    """What an installation would do, asked of the API server by dry run; nothing is written."""
-    changes = [await apply_object(client, namespace(plane), dry_run=True)]
-    held = await current_default(client, plane.namespace)
-    first = held is None or held.dangling
-    parts = [Component("Base", tuple(base(plane, crds)))] if plane.enabled("base") else []
+async def preview(
+    client: Client, plane: Plane, crds: Sequence[Object], *, gateways: bool, report: Report
+) -> Installed:
+    """What an installation would do, asked of the API server by dry run; nothing is written.
+
+    Raises:
+        ApplyError: the API server would refuse an object.
+    """
+    start = await _start(client, plane)
+    notes = [note] if (note := await legacy.settle(client, plane, dry_run=True)) else []
+    definitions, kept = await newest(client, plane, crds)
+    notes += kept
+    changes = await _namespace_preview(client, plane)
+    parts = [Component("Base", tuple(base(plane, definitions)))] if plane.enabled("base") else []
     if plane.enabled("pilot"):
-        parts.append(Component("Pilot", tuple(pilot.objects(plane, active=first or bool(plane.revision)))))
-    for component in (*parts, *gateway_components(plane, plane.gateways)):
+        parts.append(Component("Pilot", tuple(pilot.objects(plane, active=start.active))))
+    parts += gateway_components(plane, plane.gateways) if gateways else ()
+    for component in parts:
         changes += await apply_component(client, component, seconds=0, report=report, dry_run=True)
-    if first and plane.enabled("pilot"):
-        changes += [await apply_object(client, obj, dry_run=True) for obj in default_objects(plane)]
-    return changes
+        if component.name != "Base":
+            changes += await prune(client, plane, component.name, component.objects, dry_run=True)
+    if start.mine(plane) and plane.enabled("pilot"):
+        seen = {change.what for change in changes}
+        wanted = await make_default(client, plane, dry_run=True)
+        changes += [change for change in wanted if change.what not in seen]
+    return _installed(plane, start, changes, notes)
+
+
+async def _namespace_preview(client: Client, plane: Plane) -> list[Change]:
+    obj = namespace(plane)
+    if await find(client, obj) is None:
+        return [Change(identity(obj), Outcome.CREATED)]
+    return [Change(identity(obj), Outcome.SAME)]

@@ -13,6 +13,7 @@ MANAGER = "istio-operator"  # field manager of server-side apply, as the real in
 REV, TAG_LABEL = "istio.io/rev", "istio.io/tag"
 COMPONENT = "operator.istio.io/component"
 SHARED = "linnet.io/shared"
+OWNER = "install.operator.istio.io/owning-resource"
 NOT_PRUNED = "install.operator.istio.io/owning-resource-not-pruned"
 DEACTIVATED = "istio.io/deactivated"
 
@@ -30,7 +31,7 @@ def labels(
         "app.kubernetes.io/name": (more or {}).get("app", "istio"),
         "app.kubernetes.io/part-of": "istio",
         "app.kubernetes.io/version": plane.version,
-        "install.operator.istio.io/owning-resource": plane.owner,
+        OWNER: plane.owner,
         "install.operator.istio.io/owning-resource-namespace": plane.namespace,
         REV: plane.revision_name,
         COMPONENT: component,

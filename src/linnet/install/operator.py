@@ -5,6 +5,7 @@ Source: Istio, `istioctl install`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import files
 from typing import Any
 
@@ -137,17 +138,23 @@ def resolve(
     version: str,
     namespace: str = "",
     revision: str | None = None,
+    inherited: Mapping[str, Any] | None = None,
     profile: Callable[[str], str] = profile_text,
 ) -> Request:
     """The installation that `sources` (name and YAML text of each file) and `sets` describe.
+
+    `inherited`: the request of an earlier installation, to which they are added.
 
     Raises:
         InputError: a file, a field, a value or the revision is not usable.
     """
     try:
         asked, owner = _files(sources)
+        asked = overlay(deepcopy(dict(inherited or {})), asked)
         for text in (*sets, *([f"revision={revision}"] if revision is not None else ())):
             steps, value = parse_assignment(text)
+            if steps[-1] == "revision" and value == "":  # an empty variable must not mean another plane
+                revision_of("")
             assign(asked, steps, value)
         name = str(asked.get("profile") or "default")
         base = documents.load(profile(name), f"profile {name}")[0]["spec"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from linnet.install.tree import lookup, overlay
+from linnet.install.tree import lookup, overlay, without_nulls
 
 NAME = "default"  # how labels and environments write the empty revision
 MAX_REVISION = 56  # `istiod-` and the revision make a Service name of at most 63 characters
@@ -164,8 +164,13 @@ class Plane(Struct, frozen=True):
             "trustDomain": "cluster.local",
         }
         users = overlay(self.value("meshConfig") or {}, self.spec.get("meshConfig") or {})
-        merged: dict[str, Any] = overlay(defaults, users)
-        return merged
+        return without_nulls(overlay(defaults, users))
+
+    def named_like(self, revision: str) -> "Plane":
+        """This plane under another revision's name (as labels write it): what differs is what it is."""
+        own = "" if revision == NAME else revision
+        spec: dict[str, Any] = overlay(self.spec, {"revision": own, "values": {"revision": own}})
+        return Plane(spec=spec, version=self.version, owner=self.owner, original=self.original)
 
     def moved_to(self, other: "Plane") -> "Plane":
         """This plane's gateways and values as the revision and images of `other` would serve them."""

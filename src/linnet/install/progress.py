@@ -13,3 +13,13 @@ class Report(Protocol):
     def done(self, text: str) -> None:
         """Something that is over; it stays."""
         ...
+
+
+class Silent:
+    """A report that nobody reads: planning is quick, and its steps are no news."""
+
+    def working(self, text: str) -> None:
+        """Nothing."""
+
+    def done(self, text: str) -> None:
+        """Nothing."""

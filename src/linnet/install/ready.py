@@ -4,7 +4,7 @@ Source: Istio, readiness of installed components; Kubernetes, `kubectl rollout s
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -69,26 +69,33 @@ async def wait_ready(
     Raises:
         NotReady: after `seconds`; names every object that is not and why.
     """
+    watched: dict[tuple[Kind, str], set[str]] = {}
+    for obj in objects:
+        if obj["kind"] in _VERDICTS:
+            place = (kind_of(obj), obj["metadata"].get("namespace", ""))
+            watched.setdefault(place, set()).add(obj["metadata"]["name"])
     waiting = {identity(obj): "not seen yet" for obj in objects if obj["kind"] in _VERDICTS}
 
     def tell() -> None:
         if waiting:
-            report.working(f"Processing resources for {title}. Waiting for {', '.join(sorted(waiting)[:3])}")
+            report.working(f"Processing resources for {title}. Waiting for {', '.join(_shown(waiting))}")
 
-    async def one(obj: Object) -> None:
-        async for reason in _reasons(client, obj, _VERDICTS[obj["kind"]]):
-            if not reason:
-                del waiting[identity(obj)]
-                tell()
+    async def several(kind: Kind, namespace: str, names: set[str]) -> None:
+        async for obj, reason in _reasons(client, kind, namespace, names):
+            what = "/".join(filter(None, (kind.name, namespace, obj)))
+            if reason:
+                waiting[what] = reason
+            else:
+                waiting.pop(what, None)
+            tell()
+            if not any(what.startswith(f"{kind.name}/") for what in waiting):
                 return
-            waiting[identity(obj)] = reason
 
     tell()
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
-            for obj in objects:
-                if obj["kind"] in _VERDICTS:
-                    tasks.create_task(one(obj))
+            for (kind, namespace), names in watched.items():
+                tasks.create_task(several(kind, namespace, names))
     except TimeoutError:
         told = [
             f"{name}: {await _explained(client, name, reason)}" for name, reason in sorted(waiting.items())
@@ -96,18 +103,30 @@ async def wait_ready(
         raise NotReady(f"not ready after {seconds:g} seconds: {'; '.join(told)}") from None
 
 
-async def _reasons(client: Client, obj: Object, verdict: Verdict):  # type: ignore[no-untyped-def]
-    meta = obj["metadata"]
-    events = follow(client, kind_of(obj), meta.get("namespace", ""), fields=f"metadata.name={meta['name']}")
-    async with aclosing(events):
+def _shown(waiting: Iterable[str]) -> list[str]:
+    """What is waited for, in a text that changes seldom: definitions are many and become ready at once."""
+    many = f"{CUSTOM_RESOURCE_DEFINITION.name}s"
+    shown = [many if name.startswith(CUSTOM_RESOURCE_DEFINITION.name) else name for name in sorted(waiting)]
+    return list(dict.fromkeys(shown))
+
+
+async def _reasons(
+    client: Client, kind: Kind, namespace: str, names: set[str]
+) -> AsyncGenerator[tuple[str, str], None]:
+    """Name and verdict of each object whenever it may have changed; one watch for all of a kind."""
+    verdict = _VERDICTS[kind.name]
+    only = f"metadata.name={next(iter(names))}" if len(names) == 1 else ""
+    async with aclosing(follow(client, kind, namespace, fields=only)) as events:
         async for event in events:
             match event:
                 case Listed(items=items):
-                    yield verdict(items[0]) if items else "it does not exist"
-                case Applied(object=seen):
-                    yield verdict(seen)
-                case Deleted():
-                    yield "it was deleted"
+                    seen = {obj["metadata"]["name"]: obj for obj in items}
+                    for name in sorted(names):
+                        yield name, verdict(seen[name]) if name in seen else "it does not exist"
+                case Applied(object=obj) if obj["metadata"]["name"] in names:
+                    yield obj["metadata"]["name"], verdict(obj)
+                case Deleted(object=obj) if obj["metadata"]["name"] in names:
+                    yield obj["metadata"]["name"], "it was deleted"
 
 
 async def _explained(client: Client, name: str, reason: str) -> str:

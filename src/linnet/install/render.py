@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from linnet.install import gateways, pilot
-from linnet.install.marks import Object, labels, made
+from linnet.install.marks import OWNER, REV, Object, labels, made
 from linnet.install.plane import EGRESS, INGRESS, GatewaySpec, Plane
 from linnet.install.webhooks import default_tag, default_validator
 
@@ -33,7 +33,7 @@ class Component(Struct, frozen=True):
 
 
 def components(plane: Plane, crds: Sequence[Object], *, active: bool = True) -> tuple[Component, ...]:
-    """All enabled components, in order. `active` as in `pilot.objects`."""
+    """All enabled components, in order. `active` as in `pilot.objects`: off where the default tag injects."""
     found = []
     if plane.enabled("base"):
         found.append(Component("Base", tuple(base(plane, crds))))
@@ -56,9 +56,14 @@ def gateway_components(plane: Plane, served: Sequence[GatewaySpec]) -> tuple[Com
 
 def base(plane: Plane, crds: Sequence[Object]) -> list[Object]:
     """What all revisions share: the CRDs and the reader's account. It outlives every revision."""
-    marked = labels(plane, "Base", {"app": "istio-reader"}, shared=True)
+    marked = _of_nobody(labels(plane, "Base", {"app": "istio-reader"}, shared=True))
     reader = made("v1", "ServiceAccount", "istio-reader-service-account", marked, namespace=plane.namespace)
     return [*(_kept(plane, crd) for crd in crds), reader]
+
+
+def _of_nobody(marked: dict[str, str]) -> dict[str, str]:
+    """Without the labels that would change with each revision: it belongs to none."""
+    return {key: value for key, value in marked.items() if key not in (REV, OWNER)}
 
 
 def _kept(plane: Plane, crd: Object) -> Object:
@@ -67,7 +72,8 @@ def _kept(plane: Plane, crd: Object) -> Object:
         **crd,
         "metadata": {
             **meta,
-            "labels": (meta.get("labels") or {}) | labels(plane, "Base", {"app": "istio-pilot"}, shared=True),
+            "labels": (meta.get("labels") or {})
+            | _of_nobody(labels(plane, "Base", {"app": "istio-pilot"}, shared=True)),
             "annotations": (meta.get("annotations") or {}) | {"helm.sh/resource-policy": "keep"},
         },
     }

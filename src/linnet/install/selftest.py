@@ -5,17 +5,17 @@ A pod that must be injected is created, and an invalid Istio object that must be
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from linnet.install.marks import REV, Object
 from linnet.install.plane import Plane
 from linnet.install.progress import Report
 from linnet.install.ready import NotReady
-from linnet.install.webhooks import UNTOUCHED
+from linnet.install.webhooks import UNTOUCHED, injector
 from linnet.kube.client import Client
 from linnet.kube.errors import ApiError, NotFound
-from linnet.kube.kinds import GATEWAY, NAMESPACE, POD, VALIDATING_WEBHOOK
+from linnet.kube.kinds import GATEWAY, MUTATING_WEBHOOK, NAMESPACE, POD, VALIDATING_WEBHOOK
 
 NAME = "linnet-self-test"
 _FIRST, _LAST = 0.1, 2.0  # seconds between attempts
@@ -59,34 +59,47 @@ def test_namespace(namespaces: Sequence[Mapping[str, Any]], preferred: str) -> s
     return preferred if preferred in free else next(iter(sorted(free)), "")
 
 
-async def prove(client: Client, plane: Plane, *, injects: bool, seconds: float, report: Report) -> list[str]:
-    """Return when injection and validation were seen to work; what could not be tested is said in the result.
-
-    `injects`: whether any of the revision's webhooks matches pods now.
+async def prove_injection(client: Client, plane: Plane, *, seconds: float, report: Report) -> list[str]:
+    """Return when a pod that asks for the revision was seen to be injected; what could not be tested is said.
 
     Raises:
         NotReady: after `seconds`; the message holds what the API server said last.
     """
-    notes = []
-    report.working("Testing injection and validation by dry run")
+    report.working("Testing injection by dry run")
+    namespace = test_namespace((await client.list(NAMESPACE)).items, plane.namespace)
+    if not namespace:
+        return ["injection not tested: every namespace already names a revision"]
+    await _within(seconds, plane, lambda: _injects(client, plane, namespace))
+    return []
+
+
+async def prove_validation(client: Client, plane: Plane, *, seconds: float, report: Report) -> None:
+    """Return when an invalid object was refused, validation fails closed, and injection can be called.
+
+    Raises:
+        NotReady: after `seconds`; the message holds what the API server said last.
+    """
+    report.working("Testing validation by dry run")
+    await _within(
+        seconds,
+        plane,
+        lambda: _refuses(client, plane),
+        lambda: _fails_closed(client, plane),
+        lambda: _has_bundle(client, plane),
+    )
+
+
+async def _within(seconds: float, plane: Plane, *attempts: Callable[[], Awaitable[str]]) -> None:
     last = ["nothing was tried"]
     try:
         async with asyncio.timeout(seconds):
-            namespace = test_namespace((await client.list(NAMESPACE)).items, plane.namespace)
-            if injects and namespace:
-                await _until(last, lambda: _injects(client, plane, namespace))
-            elif not injects:
-                notes.append("injection not tested: another revision is the default")
-            else:
-                notes.append("injection not tested: every namespace already names a revision")
-            await _until(last, lambda: _refuses(client, plane))
-            await _until(last, lambda: _fails_closed(client, plane))
+            for attempt in attempts:
+                await _until(last, attempt)
     except TimeoutError:
         raise NotReady(f"self-test of revision {plane.revision_name}: {last[0]}") from None
-    return notes
 
 
-async def _until(last: list[str], attempt: Any) -> None:
+async def _until(last: list[str], attempt: Callable[[], Awaitable[str]]) -> None:
     delay = _FIRST
     while reason := await attempt():
         last[0] = reason
@@ -124,3 +137,14 @@ async def _fails_closed(client: Client, plane: Plane) -> str:
     if all(entry.get("failurePolicy") == "Fail" for entry in live.get("webhooks") or ()):
         return ""
     return f"istiod has not set {name} to Fail yet"
+
+
+async def _has_bundle(client: Client, plane: Plane) -> str:
+    name = injector(plane)["metadata"]["name"]
+    try:
+        live = await client.get(MUTATING_WEBHOOK, name)
+    except NotFound:
+        return f"{name} does not exist"
+    if all((entry.get("clientConfig") or {}).get("caBundle") for entry in live.get("webhooks") or ()):
+        return ""
+    return f"istiod has not put its CA bundle into {name} yet"

@@ -116,6 +116,15 @@ def overlay(base: Any, over: Any) -> Any:
     return over
 
 
+def without_nulls(tree: Mapping[str, Any]) -> Tree:
+    """A new tree without the keys whose value is null: an overlay takes a default away with them."""
+    return {
+        key: without_nulls(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if value is not None
+    }
+
+
 def _named(value: Any) -> bool:
     return (
         isinstance(value, list)
