@@ -31,7 +31,7 @@ def local() -> None:
 @click.option(
     "--images",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of image catalogue entries (name or glob, command, args, environment), kept for later runs.",
+    help="A file of image catalogue entries (name or glob, command, args, environment, files); it is kept.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=6443, help="Port of the API on 127.0.0.1.")
 @click.option("--verbose", is_flag=True, help="Log more.")
@@ -188,6 +188,7 @@ def _list_images(form: str) -> None:
                 "command": list(image.command),
                 "args": list(image.args),
                 "environment": dict(image.environment),
+                "files": list(image.files),
             }
             for image in catalogue.images
         ]
@@ -206,11 +207,11 @@ def _one_line(words: Sequence[str]) -> str:
 
 def _take_catalogue(paths: Paths, file: Path) -> None:
     """Check the user's catalogue and keep a copy of it. Raises UserError."""
-    from linnet.local.node.images import CatalogueError, decode
+    from linnet.local.node.images import CatalogueError, check_files, decode
 
     try:
         content = file.read_text(encoding="utf-8")
-        decode(content, str(file))
+        check_files(decode(content, str(file)), (paths.state, paths.run), str(file))
     except (CatalogueError, UnicodeDecodeError) as error:
         raise UserError(str(error), code=UNREADABLE) from error
     kept = Path(paths.catalogue)

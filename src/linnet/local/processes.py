@@ -27,6 +27,7 @@ def node(inheritance: Inheritance) -> None:
     """The node; its forker is forked while this process is small and has one thread."""
     from linnet.local.node.forker import fork_forker
     from linnet.local.node.messages import Layout
+    from linnet.local.node.rootfs import private_files
 
     inheritance.api_inside.close()
     settings = inheritance.settings
@@ -36,6 +37,7 @@ def node(inheritance: Inheritance) -> None:
         paths.scratch,
         hidden=(*settings.homes, paths.state, paths.run),
         exposed=(*settings.environment, paths.images),
+        private=private_files(),
     )
     forker = fork_forker(layout)
     from linnet.local.node.process import serve_node

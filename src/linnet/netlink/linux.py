@@ -179,6 +179,14 @@ def set_capabilities(mask: int) -> None:
     _check(_libc.capset(header, data), "capset")
 
 
+def permitted_capabilities() -> int:
+    """The capabilities that this thread may have, as a bit mask."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, data), "capget")
+    return int(data[1] | data[4] << 32)
+
+
 def raise_ambient(mask: int) -> None:
     """Keep the capabilities of `mask` across an exec by a user that is not root."""
     for number in range(64):

@@ -12,6 +12,7 @@ from linnet.local import preflight
 from linnet.local.node.forker import Forker, fork_forker
 from linnet.local.node.messages import Layout
 from linnet.local.node.network import Network, make_node_namespace
+from linnet.local.node.rootfs import private_files
 from linnet.local.node.runtime import Command, Process, Sandbox, SandboxSpec, Stdio
 from linnet.local.node.sandboxes import LocalSandboxes
 from linnet.local.paths import Paths
@@ -59,7 +60,8 @@ def forker(allowed: None, tmp_path: Path, hidden: Path) -> Iterator[Forker]:
     scratch.mkdir()
     source = str(Path(linnet.__file__).parent)
     prefixes = tuple(sorted({sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix)}))
-    layout = Layout(str(scratch), hidden=("/root", "/home", str(hidden)), exposed=(*prefixes, source))
+    exposed = (*prefixes, source)
+    layout = Layout(str(scratch), ("/root", "/home", str(hidden)), exposed, private_files())
     made = fork_forker(layout)
     yield made
     made.control.close()

@@ -8,8 +8,8 @@ import pytest
 from tests.local.node.pods import pod
 
 from linnet.local.node import quantity
-from linnet.local.node.capabilities import DEFAULT, NAMES
-from linnet.local.node.commands import capabilities, command, start_failure
+from linnet.local.node.capabilities import DEFAULT, NAMES, WITHHELD, bits
+from linnet.local.node.commands import capabilities, command, start_failure, withheld
 from linnet.local.node.environment import Missing
 from linnet.local.node.images import Image
 from linnet.local.node.machine import Machine, node_status
@@ -37,6 +37,25 @@ def test_capabilities_are_dropped_then_added(security: dict[str, Any], expected:
     """As container engines do; None leaves the usual set."""
     [container] = pod({"containers": [{"name": "m", "securityContext": security}]}).spec.containers
     assert capabilities(container) == expected
+
+
+@pytest.mark.parametrize(
+    ("security", "asked"),
+    [
+        ({}, ""),
+        ({"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}, ""),
+        ({"capabilities": {"add": ["SYS_ADMIN"]}}, "capabilities.add"),
+        ({"privileged": True}, "privileged: true"),
+    ],
+)
+def test_rights_over_the_machine_are_withheld_and_that_is_said(security: dict[str, Any], asked: str) -> None:
+    """No container gets them; one that asks for them is told so, with their names."""
+    [container] = pod({"containers": [{"name": "m", "securityContext": security}]}).spec.containers
+    assert not bits(capabilities(container)) & sum(1 << NAMES.index(name) for name in WITHHELD)
+    said = withheld(container)
+    assert said.startswith(asked)
+    assert bool(said) == bool(asked)
+    assert ("SYS_ADMIN" in said) == bool(asked)
 
 
 def test_user_and_groups_come_from_container_then_pod() -> None:

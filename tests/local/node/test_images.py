@@ -97,6 +97,8 @@ def test_command_and_args_replace_what_kubernetes_says_they_replace(
         ("- {name: ''}", "name is empty"),
         ("name: a", "expected a list of images"),
         ("a: [", "neither YAML nor JSON"),
+        ("- {name: a, files: [srv/app]}", "images[0].files[0]: srv/app: not the absolute path"),
+        ("- {name: a, files: [/srv/../root]}", "images[0].files[0]"),
     ],
 )
 def test_a_wrong_catalogue_names_file_entry_and_field(content: str, words: str) -> None:
@@ -104,6 +106,28 @@ def test_a_wrong_catalogue_names_file_entry_and_field(content: str, words: str) 
     with pytest.raises(CatalogueError, match=r"^mine\.yaml") as caught:
         images.decode(content, "mine.yaml")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/state", "/state/pki", "/state/pki/ca.key", "/", "/run/sockets"])
+def test_an_image_cannot_show_the_keys(path: str) -> None:
+    """What pods must not see cannot be brought in by an image, neither from above nor from inside."""
+    with pytest.raises(CatalogueError, match=r"mine\.yaml: a: files: .* would show the keys"):
+        images.check_files([Image("a", files=(path,))], ("/state", "/run/sockets"), "mine.yaml")
+    images.check_files([Image("a", files=("/srv", "/stateful"))], ("/state", "/run/sockets"), "mine.yaml")
+
+
+def test_another_version_has_its_own_programs_and_its_own_agents() -> None:
+    """Its containers run its Python; the node hosts no agent of another version, and `latest` stays ours."""
+    others = images.other(version="0.0.9", python="/old/py", path="/bin", envoys={"1.40": "/new/envoy"})
+    both = Catalogue((*catalogue().images, *others))
+    pilot, proxy = both.find("linnet/pilot:0.0.9"), both.find("linnet/proxyv2:0.0.9-envoy-1.40")
+    assert pilot is not None
+    assert pilot.command == ("/old/py", "-m", "linnet.cli")
+    assert proxy is not None
+    assert (proxy.hosted, proxy.envoy) == (Hosted.CONTAINER, "/new/envoy")
+    ours = both.find("linnet/pilot:latest")
+    assert ours is not None
+    assert ours.command == ("/py", "-m", "linnet.cli")
 
 
 def test_the_digest_follows_the_content() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from linnet.local.node import images
-from linnet.local.node.capabilities import DEFAULT, NAMES
+from linnet.local.node.capabilities import DEFAULT, NAMES, WITHHELD
 from linnet.local.node.environment import Missing, expand_all
 from linnet.local.node.images import Image
 from linnet.local.node.runtime import Command, Mount
@@ -69,6 +69,19 @@ def capabilities(container: Container) -> tuple[str, ...] | None:
         else base
     )
     return tuple(dict.fromkeys((*kept, *(name for name in NAMES if name in added))))
+
+
+def withheld(container: Container) -> str:
+    """Which of the rights that a container asks for no container gets, in words; empty: none."""
+    security = container.security_context
+    lost = sorted(WITHHELD.intersection(capabilities(container) or ()))
+    if not lost:
+        return ""
+    asked = "privileged: true" if security.privileged else "capabilities.add"
+    return (
+        f"{asked}: the local cluster gives no container rights over this machine; it starts without"
+        f" {', '.join(lost)}"
+    )
 
 
 def start_failure(error: OSError, argv: Sequence[str]) -> str:

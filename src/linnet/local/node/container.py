@@ -108,7 +108,7 @@ def _set_limits() -> None:
 
 
 def _drop_rights(command: Command) -> None:
-    wanted = bits(command.capabilities)
+    wanted = bits(command.capabilities) & linux.permitted_capabilities()  # a container has not all of them
     uid = command.uid or 0
     gid = command.gid if command.gid is not None else 0
     linux.drop_bounding(wanted)

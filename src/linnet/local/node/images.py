@@ -1,13 +1,15 @@
 """The image catalogue: which program of this machine stands behind the name of an image.
 
-An image is an entry: what a container of it runs (`command` for its entrypoint, `args` for its arguments)
-and the environment it brings. A container's own `command` replaces both, its `args` replace the entry's
-arguments, as with images of a container engine.
+An image is an entry: what a container of it runs (`command` for its entrypoint, `args` for its arguments),
+the environment it brings, and the files and directories of this machine that it has: containers see those
+and the system's programs, read-only. A container's own `command` replaces both, its `args` replace the
+entry's arguments, as with images of a container engine.
 Names are exact, without a tag (any tag), or globs (`example.test/*`).
 """
 
 import fnmatch
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
@@ -44,6 +46,7 @@ class Image(Struct, frozen=True):
     environment: tuple[tuple[str, str], ...] = ()
     hosted: Hosted = Hosted.CONTAINER
     envoy: str = ""  # path of the Envoy binary, for images of proxies
+    files: tuple[str, ...] = ()  # paths of this machine that its containers see where they are, read-only
 
     @property
     def digest(self) -> str:
@@ -109,6 +112,7 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     environment: dict[str, str] = {}
+    files: tuple[str, ...] = ()
 
 
 def decode(content: str, origin: str) -> tuple[Image, ...]:
@@ -137,8 +141,23 @@ def _image(entry: object, where: str) -> Image:
         raise CatalogueError(f"{where}: {error}") from error
     if not read.name:
         raise CatalogueError(f"{where}: name is empty; give an image name or a glob such as example.test/*")
+    for index, path in enumerate(read.files):
+        if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+            raise CatalogueError(
+                f"{where}.files[{index}]: {path}: not the absolute path of a file or directory"
+            )
     environment = {"PATH": PATH, **read.environment}
-    return Image(read.name, read.command, read.args, tuple(environment.items()))
+    return Image(read.name, read.command, read.args, tuple(environment.items()), files=read.files)
+
+
+def check_files(images: Iterable[Image], kept: Iterable[str], origin: str) -> None:
+    """Refuse images that would show what no pod may see. Raises CatalogueError."""
+    for image in images:
+        for path in map(os.path.realpath, image.files):
+            for secret in map(os.path.realpath, kept):
+                if f"{path}/".startswith(f"{secret}/") or f"{secret}/".startswith(path.rstrip("/") + "/"):
+                    why = f"{path} would show the keys of the cluster, in {secret}"
+                    raise CatalogueError(f"{origin}: {image.name}: files: {why}")
 
 
 def builtin(*, version: str, python: str, path: str, envoys: Mapping[str, str]) -> tuple[Image, ...]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from linnet.local.node import images, logs
 from linnet.local.node.backoff import INITIAL, Backoff, spoken
 from linnet.local.node.care import Care, Turn
-from linnet.local.node.commands import start_failure
+from linnet.local.node.commands import start_failure, withheld
 from linnet.local.node.environment import Missing
 from linnet.local.node.grace import Grace
 from linnet.local.node.home import Home
@@ -145,6 +145,8 @@ class Life:
         state.container_id, state.image_id = secrets.token_hex(32), image.digest
         self._command = command
         self._say("Created", "Container created")
+        if lost := withheld(self.container):
+            self._say("RightsWithheld", lost, warning=True)
         try:
             process = await self._launch(image, command)
         except OSError as error:

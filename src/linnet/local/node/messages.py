@@ -15,11 +15,16 @@ from linnet.local.node.runtime import Command
 
 
 class Layout(Struct, frozen=True):
-    """What of this machine a pod sees: `hidden` directories are empty, `exposed` ones are visible still."""
+    """What of this machine a pod sees besides its system directories.
+
+    `hidden` directories are empty, `exposed` ones are visible wherever they are, `private` are the files and
+    directories of /etc that pods find empty.
+    """
 
     scratch: str  # an empty directory to build roots on
     hidden: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 class Birth(Struct, frozen=True, tag=True):

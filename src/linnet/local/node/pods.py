@@ -298,7 +298,8 @@ class PodWorker:
         """What is started. Raises Missing."""
         env = environment(container, self._supplies.facts(self._ip), image.environment)
         shown = (Mount(path, path) for path in self._around.options.shown)
-        mounts = (*shown, *self._volumes.mounts(self._pod, container, dict(env)))
+        brought = (Mount(path, path) for path in image.files)
+        mounts = (*shown, *brought, *self._volumes.mounts(self._pod, container, dict(env)))
         if container.termination_message_path:
             mounts = (*mounts, self._last_words(container))
         return commands.command(self._pod, container, image, env, mounts)

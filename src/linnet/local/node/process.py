@@ -67,6 +67,7 @@ def catalogue(settings: Settings) -> Catalogue:
     if os.path.exists(paths.catalogue):
         with open(paths.catalogue, encoding="utf-8") as file:
             own = images.decode(file.read(), paths.catalogue)
+        images.check_files(own, (paths.state, paths.run), paths.catalogue)
     binaries = envoys(paths)
     ours = images.builtin(
         version=settings.version, python=sys.executable, path=_path(sys.executable), envoys=binaries

@@ -1,4 +1,4 @@
-"""The root file system of a pod: this machine's directories read-only; /tmp /run /var /dev /etc of its own.
+"""The root file system of a pod: this machine's programs read-only; /tmp /run /var /dev /etc of its own.
 
 Everything hangs on one tmpfs, so that it is writable, needs no overlay, and goes with the last process.
 """
@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from linnet.local.node.messages import Layout, Place
 from linnet.netlink import linux
 
-_OWN = frozenset({"proc", "sys", "dev", "tmp", "run", "var", "etc", "home", "root", "lost+found"})
+# what programs need of the machine; nobody's data is there
+_SYSTEM = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "nix", "gnu"})
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _BEHIND = "/.host"  # where the read-only originals of linked directories are
 _READ_ONLY_PROC = ("sys", "sysrq-trigger", "irq", "bus")
@@ -37,7 +38,7 @@ def enter_new_root(layout: Layout, files: tuple[tuple[str, str], ...]) -> None:
     _hide(root, layout)
     _make_devices(root)
     _make_proc(root)
-    _make_etc(root, files)
+    _make_etc(root, files, layout.private)
     make_private(root)
     os.chdir(root)
     linux.pivot_root_here()
@@ -72,7 +73,7 @@ def attach(tree: int, place: Place) -> None:
 def _show_machine(root: str) -> None:
     with os.scandir("/") as entries:
         for entry in entries:
-            if entry.name in _OWN or entry.name == _BEHIND[1:]:
+            if entry.name not in _SYSTEM:
                 continue
             here = f"{root}/{entry.name}"
             if entry.is_symlink():
@@ -87,13 +88,14 @@ def _show_machine(root: str) -> None:
 
 def _hide(root: str, layout: Layout) -> None:
     """Empty the hidden directories, then bring back what is exposed, outer directories first."""
-    covered = [f"/{name}" for name in _OWN]
+    system = [f"/{name}" for name in _SYSTEM]
+    covered: list[str] = []
     for path in sorted(layout.hidden):
-        if not _below(path, covered) and os.path.isdir(root + path):
+        if _below(path, system) and os.path.isdir(root + path):
             linux.mount("tmpfs", root + path, "tmpfs", _TMPFS, "mode=755,size=1%")
             covered.append(path)
     for path in sorted(layout.exposed):
-        if _below(path, covered) and os.path.isdir(path):
+        if (_below(path, covered) or not _below(path, system)) and os.path.isdir(path):
             os.makedirs(root + path, exist_ok=True)
             linux.mount(path, root + path, flags=linux.MS_BIND | linux.MS_REC)
             linux.mount_attributes(root + path, _RESTRICTED)
@@ -135,12 +137,33 @@ def _make_proc(root: str) -> None:
     linux.mount("sysfs", root + "/sys", "sysfs", flags | linux.MS_RDONLY)
 
 
-def _make_etc(root: str, files: tuple[tuple[str, str], ...]) -> None:
+def private_files(directory: str = "/etc") -> tuple[str, ...]:
+    """What in a directory not everybody may read (shadow, keys): pods have a root that could."""
+    found: list[str] = []
+    for here, directories, files in os.walk(directory):
+        closed = [name for name in directories if not _is_open(f"{here}/{name}", stat.S_IROTH | stat.S_IXOTH)]
+        found += [f"{here}/{name}" for name in closed]
+        found += [f"{here}/{name}" for name in files if not _is_open(f"{here}/{name}", stat.S_IROTH)]
+        directories[:] = [name for name in directories if name not in closed]
+    return tuple(found)
+
+
+def _is_open(path: str, bits: int) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return True
+    return stat.S_ISLNK(mode) or mode & bits == bits
+
+
+def _make_etc(root: str, files: tuple[tuple[str, str], ...], private: Iterable[str]) -> None:
     """A writable directory of links to the machine's own /etc, with the pod's files in it."""
     behind = f"{_BEHIND}/etc"
     os.makedirs(root + behind)
     linux.mount("/etc", root + behind, flags=linux.MS_BIND | linux.MS_REC)
     linux.mount_attributes(root + behind, _RESTRICTED)
+    for path in private:
+        _empty(f"{root}{_BEHIND}{path}")
     os.mkdir(root + "/etc")
     own = {"nsswitch.conf": _NSSWITCH, **dict(files)}
     for name in os.listdir("/etc"):
@@ -149,6 +172,17 @@ def _make_etc(root: str, files: tuple[tuple[str, str], ...]) -> None:
     for name, content in own.items():
         with open(f"{root}/etc/{name}", "w", encoding="utf-8") as file:
             file.write(content)
+
+
+def _empty(path: str) -> None:
+    """Put nothing over a file or directory."""
+    try:
+        if os.path.isdir(path):
+            linux.mount("tmpfs", path, "tmpfs", _TMPFS | linux.MS_RDONLY, "mode=755,size=1%")
+        else:
+            linux.mount("/dev/null", path, flags=linux.MS_BIND)
+    except FileNotFoundError:
+        pass  # gone meanwhile
 
 
 def _make_place(target: str, *, directory: bool) -> str:
