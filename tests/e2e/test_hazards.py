@@ -1,0 +1,334 @@
+"""The hazards of Istio's own canary upgrade: each is brought about, and does no harm.
+
+docs/hazards.md lists them all; the names of these tests begin with their numbers.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
+
+from linnet.install.selftest import injecting_revision
+from linnet.kube.client import Client
+from linnet.kube.config import from_kubeconfig
+from linnet.kube.errors import ApiError, NotFound
+from linnet.kube.kinds import (
+    CLUSTER_ROLE,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    MUTATING_WEBHOOK,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    VALIDATING_WEBHOOK,
+    VIRTUAL_SERVICE,
+    Kind,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_ROOT]
+
+Object = dict[str, Any]
+SYSTEM = "istio-system"
+OWNED = {  # what the installers of the field write on what they may delete
+    "install.operator.istio.io/owning-resource": "unknown",
+    "install.operator.istio.io/owning-resource-namespace": SYSTEM,
+    "operator.istio.io/managed": "Reconcile",
+}
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Cluster]:
+    """A cluster with 1-0-0, the default, and its ingress gateway."""
+    with cluster() as made:
+        made.linnet("install", "--set", "revision=1-0-0", "-y")
+        yield made
+
+
+@pytest.fixture
+async def both(mesh: Cluster, client: Client) -> AsyncIterator[Cluster]:
+    """Beside 1-0-0 a canary without a gateway, whatever the test before did to it."""
+    if not await _found(client, MUTATING_WEBHOOK, "istio-sidecar-injector-canary"):
+        mesh.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+    yield mesh
+    mesh.attempt("tag", "remove", "prod", "-y")
+    mesh.linnet("tag", "set", "default", "-r", "1-0-0", "--overwrite")
+
+
+@pytest.fixture
+def alone(mesh: Cluster) -> Cluster:
+    """1-0-0 and nothing else."""
+    mesh.attempt("uninstall", "--revision", "canary", "-y", "--force")
+    return mesh
+
+
+@pytest.fixture
+async def client(mesh: Cluster) -> AsyncIterator[Client]:
+    """The cluster's administrator."""
+    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
+        yield client
+
+
+@pytest.fixture
+async def space(client: Client) -> AsyncIterator[Callable[..., Any]]:
+    """Makes namespaces with labels; they go at the end."""
+    made: list[str] = []
+
+    async def make(**labels: str) -> str:
+        name = f"team-{secrets.token_hex(3)}"
+        await client.create(NAMESPACE, {"metadata": {"name": name, "labels": _labels(labels)}})
+        made.append(name)
+        await until(lambda: _found(client, SERVICE_ACCOUNT, "default", name))
+        return name
+
+    yield make
+    for name in made:
+        await client.delete(NAMESPACE, name)
+
+
+def _labels(given: dict[str, str]) -> dict[str, str]:
+    """`rev` and `injection` are short for Istio's labels."""
+    names = {"rev": "istio.io/rev", "injection": "istio-injection"}
+    return {names[key]: value for key, value in given.items()}
+
+
+async def _found(client: Client, kind: Kind, name: str, namespace: str = "") -> Object | None:
+    try:
+        return await client.get(kind, name, namespace)
+    except NotFound:
+        return None
+
+
+def pod(namespace: str, **labels: str) -> Object:
+    """A pod of an application."""
+    spec = {"containers": [{"name": "main", "image": "linnet/echo"}]}
+    return {"metadata": {"name": "p", "namespace": namespace, "labels": _labels(labels)}, "spec": spec}
+
+
+async def injector(client: Client, namespace: str, **labels: str) -> str:
+    """The revision that injects a pod that is created now; empty: none."""
+    return injecting_revision(await client.create(POD, pod(namespace, **labels), dry_run=True))
+
+
+def virtual_service(namespace: str, *hosts: str) -> Object:
+    """Routes hosts to `shop`."""
+    return {
+        "apiVersion": VIRTUAL_SERVICE.api_version,
+        "kind": VIRTUAL_SERVICE.name,
+        "metadata": {"name": "v", "namespace": namespace},
+        "spec": {"hosts": list(hosts), "http": [{"route": [{"destination": {"host": "shop"}}]}]},
+    }
+
+
+async def validates(client: Client, namespace: str) -> None:
+    """Good configuration is stored, bad configuration is refused for what is wrong with it."""
+    await client.create(VIRTUAL_SERVICE, virtual_service(namespace, "shop"), dry_run=True)
+    with pytest.raises(ApiError, match="duplicate host 'shop'"):
+        await client.create(VIRTUAL_SERVICE, virtual_service(namespace, "shop", "shop"), dry_run=True)
+
+
+async def dangling(client: Client) -> list[str]:
+    """Webhooks that call a Service which is not there."""
+    found = []
+    for kind in (MUTATING_WEBHOOK, VALIDATING_WEBHOOK):
+        for obj in (await client.list(kind)).items:
+            for hook in obj["webhooks"]:
+                called = hook["clientConfig"].get("service")
+                if called and not await _found(client, SERVICE, called["name"], called["namespace"]):
+                    found.append(f"{obj['metadata']['name']}: {hook['name']}")
+    return found
+
+
+async def test_h1_a_tag_never_points_to_nothing(both: Cluster, client: Client, space) -> None:
+    """A tag of the revision that shall go stops its removal and is named; moved away, it goes on."""
+    both.linnet("tag", "set", "prod", "-r", "canary")
+    team = await space(rev="prod")
+    refused = both.attempt("uninstall", "--revision", "canary", "-y")
+    assert refused.returncode == 1
+    assert "tag prod" in refused.stderr
+    assert f"namespace {team}" in refused.stderr
+    assert await injector(client, team) == "canary"
+    both.linnet("tag", "set", "prod", "-r", "1-0-0", "--overwrite")
+    both.linnet("uninstall", "--revision", "canary", "-y")
+    assert await dangling(client) == []
+    assert await injector(client, team) == "1-0-0"
+    await validates(client, team)
+
+
+async def test_h1_force_leaves_no_dangling_webhook(both: Cluster, client: Client, space) -> None:
+    """Even when it is forced: pods can be created in namespaces of the tag, without a sidecar."""
+    both.linnet("tag", "set", "prod", "-r", "canary")
+    team = await space(rev="prod")
+    both.linnet("uninstall", "--revision", "canary", "-y", "--force")
+    assert await dangling(client) == []
+    assert await injector(client, team) == ""
+
+
+async def test_h2_the_default_moves_before_its_revision_goes(both: Cluster, client: Client, space) -> None:
+    """The canary was made the default; it is rolled back, and 1-0-0 is the default again."""
+    team = await space(injection="enabled")
+    both.linnet("tag", "set", "default", "-r", "canary", "--overwrite")
+    assert await injector(client, team) == "canary"
+    said = both.linnet("uninstall", "--revision", "canary", "-y")
+    assert "1-0-0 becomes the default" in said
+    assert await injector(client, team) == "1-0-0"
+    await validates(client, team)
+    assert await dangling(client) == []
+
+
+async def test_h3_the_gateway_outlives_the_canary(alone: Cluster, client: Client) -> None:
+    """Installed and rolled back, a canary leaves the gateway's Service as it was, address and all."""
+
+    async def gateway() -> tuple[str, Object, str]:
+        service = await client.get(SERVICE, "istio-ingressgateway", SYSTEM)
+        deployment = await client.get(DEPLOYMENT, "istio-ingressgateway", SYSTEM)
+        revision = deployment["spec"]["template"]["metadata"]["labels"]["istio.io/rev"]
+        return service["metadata"]["uid"], service["status"]["loadBalancer"], revision
+
+    uid, address, revision = await gateway()
+    assert (bool(address["ingress"]), revision) == (True, "1-0-0")
+    alone.linnet("install", "--set", "revision=canary", "-y")
+    assert await gateway() == (uid, address, "canary")
+    alone.linnet("x", "uninstall", "--revision=canary", "-y")
+    assert await gateway() == (uid, address, "1-0-0")
+
+
+async def test_h5_the_default_is_moved_in_one_step(both: Cluster, client: Client, space) -> None:
+    """At no moment between the two revisions is a pod created without a sidecar, or refused."""
+    team = await space(injection="enabled")
+    seen: list[str] = []
+    moving = asyncio.create_task(
+        asyncio.to_thread(both.linnet, "tag", "set", "default", "-r", "canary", "--overwrite")
+    )
+    while not moving.done():
+        seen.append(await injector(client, team))
+    await moving
+    seen.append(await injector(client, team))
+    assert set(seen) <= {"1-0-0", "canary"}
+    assert seen[-1] == "canary"
+
+
+async def test_h8_installed_means_that_it_injects_and_validates(
+    alone: Cluster, client: Client, space
+) -> None:
+    """The moment the command returns, pods are injected and bad objects of the revision are refused."""
+    team = await space(rev="canary")
+    assert await injector(client, team) == ""
+    alone.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+    assert await injector(client, team) == "canary"
+    bad = virtual_service(team, "shop", "shop")
+    bad["metadata"]["labels"] = {"istio.io/rev": "canary"}
+    with pytest.raises(ApiError, match="duplicate host"):
+        await client.create(VIRTUAL_SERVICE, bad, dry_run=True)
+
+
+async def test_h9_what_all_revisions_share_stays(both: Cluster, client: Client) -> None:
+    """A node agent that an installer labelled with the canary is not the canary's to delete."""
+    labels = {**OWNED, "istio.io/rev": "canary", "operator.istio.io/component": "Cni"}
+    shared = {"metadata": {"name": "istio-cni-config", "namespace": "kube-system", "labels": labels}}
+    await client.create(CONFIG_MAP, {**shared, "data": {}})
+    both.linnet("uninstall", "--revision", "canary", "-y")
+    assert await _found(client, CONFIG_MAP, "istio-cni-config", "kube-system")
+    await client.delete(CONFIG_MAP, "istio-cni-config", "kube-system")
+
+
+async def test_h16_a_file_names_exactly_one_revision(both: Cluster, client: Client, tmp_path) -> None:
+    """`uninstall -f` and `--set revision=` remove what they name and nothing else."""
+    file = tmp_path / "canary.yaml"
+    file.write_text("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  revision: canary\n")
+    both.linnet("uninstall", "-f", str(file), "-y")
+    assert await _found(client, DEPLOYMENT, "istiod-canary", SYSTEM) is None
+    assert await _found(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM)
+    nothing = both.attempt("uninstall", "-f", "manifests/profiles/default.yaml", "-y")
+    assert await _found(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM), nothing.stdout
+
+
+async def test_h20_a_workload_without_pods_is_a_user(both: Cluster, client: Client, space) -> None:
+    """Scaled to zero, a Deployment that asks for the canary still needs it."""
+    team = await space()
+    template = {
+        "metadata": {"labels": {"app": "sleepy", "istio.io/rev": "canary"}},
+        "spec": pod(team)["spec"],
+    }
+    sleepy = {
+        "metadata": {"name": "sleepy", "namespace": team},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "sleepy"}}, "template": template},
+    }
+    await client.create(DEPLOYMENT, sleepy)
+    refused = both.attempt("uninstall", "--revision", "canary", "-y")
+    assert refused.returncode == 1
+    assert "sleepy" in refused.stderr
+
+
+async def test_h21_the_label_says_which_revision_injected(both: Cluster, client: Client, space) -> None:
+    """Pods carry `istio.io/rev`, whether their namespace is moved by revision, tag or the old label."""
+    both.linnet("tag", "set", "prod", "-r", "canary", "--overwrite")
+    for labels, revision in (
+        ({"rev": "canary"}, "canary"),
+        ({"rev": "prod"}, "canary"),
+        ({"injection": "enabled"}, "1-0-0"),
+    ):
+        created = await client.create(POD, pod(await space(**labels)), dry_run=True)
+        assert created["metadata"]["labels"]["istio.io/rev"] == revision
+
+
+async def test_h22_the_old_revision_keeps_its_rights(both: Cluster, client: Client, space) -> None:
+    """After a rollback 1-0-0 still has its accounts and roles, and a restarted istiod comes up."""
+    both.linnet("uninstall", "--revision", "canary", "-y")
+    assert await _found(client, SERVICE_ACCOUNT, "istiod-1-0-0", SYSTEM)
+    assert await _found(client, CLUSTER_ROLE, "istiod-clusterrole-1-0-0-istio-system")
+    selector = "app=istiod,istio.io/rev=1-0-0"
+    [old] = [one["metadata"]["name"] for one in (await client.list(POD, SYSTEM, labels=selector)).items]
+    await client.delete(POD, old, SYSTEM)
+
+    async def replaced() -> bool:
+        pods = (await client.list(POD, SYSTEM, labels=selector)).items
+        return any(one["metadata"]["name"] != old and _ready(one) for one in pods)
+
+    await until(replaced)
+    team = await space(rev="1-0-0")
+    assert await injector(client, team) == "1-0-0"
+
+
+def _ready(found: Object) -> bool:
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+async def test_h23_a_first_revision_validates(mesh: Cluster, client: Client, space) -> None:
+    """Nobody made a Service `istiod`, and objects are validated; made by hand, it does no harm."""
+    team = await space()
+    assert await _found(client, SERVICE, "istiod", SYSTEM) is None
+    await validates(client, team)
+    service = await client.get(SERVICE, "istiod-1-0-0", SYSTEM)
+    spec = {key: service["spec"][key] for key in ("ports", "selector")}
+    by_hand = {
+        "metadata": {"name": "istiod", "namespace": SYSTEM, "labels": service["metadata"]["labels"]},
+        "spec": spec,
+    }
+    await client.create(SERVICE, by_hand)
+    await validates(client, team)
+    await client.delete(SERVICE, "istiod", SYSTEM)
+    await validates(client, team)
+
+
+async def test_h24_a_plain_install_does_not_take_the_default(mesh: Cluster, client: Client, space) -> None:
+    """`istioctl install` by mistake, without a revision: the mesh stays where it is."""
+    team = await space(injection="enabled")
+    said = mesh.linnet("install", "--set", "profile=minimal", "-y")
+    try:
+        assert "1-0-0 stays the default" in said
+        assert await injector(client, team) == "1-0-0"
+    finally:
+        mesh.linnet("uninstall", "--revision", "default", "-y")
+    assert await injector(client, team) == "1-0-0"
+
+
+async def test_h25_a_tag_for_a_revision_without_webhook(both: Cluster, client: Client, space) -> None:
+    """The revision's own webhook is managed by somebody else and is missing: its tag works all the same."""
+    await client.delete(MUTATING_WEBHOOK, "istio-sidecar-injector-canary")
+    both.linnet("tag", "set", "prod", "-r", "canary")
+    assert await injector(client, await space(rev="prod")) == "canary"
