@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 OLDER := 1.38
 OLDER_ENVOY := build/envoy/$(OLDER)/.set-up
-PACKAGES := src tests bench tools demo
+PACKAGES := src tests bench tools demo soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test unit golden bench demo images transcripts clean
+.PHONY: help setup fmt lint types test unit golden bench demo soak images transcripts clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -56,6 +56,10 @@ demo: setup ## the canary upgrade on this machine; ROLLBACK=1 goes back, KEEP=1 
 
 images: setup $(OLDER_ENVOY) ## build the older versions of Linnet and Envoy that the tests of an upgrade use
 	$(BIN)/python -m tools.images
+
+soak: setup ## canary upgrades under load, ten times: CYCLES=10 RATE=500 SEED=1 FAULTS=0|1; see docs/soak.md
+	CYCLES=$(CYCLES) RATE=$(RATE) SEED=$(SEED) FAULTS=$(FAULTS) GRACE=$(GRACE) LIFE=$(LIFE) \
+		$(BIN)/python -m soak
 
 transcripts: setup ## replay recorded kubectl transcripts: DIR=folder [KUBECTL=kubectl]
 	$(BIN)/python -m tools.transcripts $(DIR)

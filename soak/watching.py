@@ -1,0 +1,159 @@
+"""What happens to pods while the load runs, and what the callers among them say at their end.
+
+A context manager with a thread and an event loop of its own. An API server that goes away is waited for.
+"""
+
+import asyncio
+import threading
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from msgspec import Struct, field
+
+from linnet.kube.client import Client
+from linnet.kube.config import Config
+from linnet.kube.errors import ApiError, NotFound
+from linnet.kube.kinds import POD
+from linnet.kube.watch import Applied, Deleted, Listed, follow
+
+CALLER = "caller"
+_AGAIN = 0.5  # seconds between attempts to read a log
+_PATIENCE = 60.0  # seconds for the last words of the last callers
+
+
+class Life(Struct):
+    """One pod: when it was told to end, how long it had, when it was gone."""
+
+    app: str
+    grace: float
+    begun: datetime
+    told: datetime | None = None
+    gone: datetime | None = None
+
+    def lived_at(self, moment: datetime) -> bool:
+        """Whether it was there."""
+        return self.begun <= moment and (self.gone is None or moment <= self.gone)
+
+
+class Words(Struct):
+    """What a caller's log holds."""
+
+    text: bytes = b""
+    ended: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def report(self) -> dict[str, Any] | None:
+        """The report at its end."""
+        _, begun, rest = self.text.partition(b"\n{\n")
+        end = rest.find(b"\n}\n")
+        return orjson.loads(b"{\n" + rest[: end + 3]) if begun and end >= 0 else None
+
+
+class Watching:
+    """Follows pods of two namespaces, and logs of callers in the first."""
+
+    def __init__(self, config: Config, namespace: str, system: str) -> None:
+        self.lives: dict[str, Life] = {}
+        self.words: dict[str, Words] = {}
+        self._config, self._namespace, self._system = config, namespace, system
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop and self._work:
+            self._loop.call_soon_threadsafe(self._work.cancel)
+        self._thread.join(10)
+
+    def last_words(self) -> dict[str, dict[str, Any] | None]:
+        """By pod: the reports of all callers, once each has said its last word; None: it said none."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(_PATIENCE):
+                for words in list(self.words.values()):
+                    while not words.ended:
+                        await words.changed.wait()
+                        words.changed.clear()
+
+        assert self._loop is not None
+        try:
+            asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+        except TimeoutError:
+            pass  # what was said is judged all the same
+        return {pod: words.report() for pod, words in self.words.items()}
+
+    def _run(self) -> None:
+        async def work() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._work = asyncio.create_task(self._follow())
+            self._started.set()
+            try:
+                await self._work
+            except asyncio.CancelledError:
+                pass
+
+        asyncio.run(work())
+
+    async def _follow(self) -> None:
+        async with Client(self._config) as client, asyncio.TaskGroup() as tasks:
+            for namespace in (self._namespace, self._system):
+                tasks.create_task(self._pods(client, namespace, tasks))
+
+    async def _pods(self, client: Client, namespace: str, tasks: asyncio.TaskGroup) -> None:
+        async with aclosing(follow(client, POD, namespace)) as events:
+            async for event in events:
+                match event:
+                    case Listed(items=items):
+                        for pod in items:
+                            self._seen(client, pod, tasks)
+                    case Applied(object=pod):
+                        self._seen(client, pod, tasks)
+                    case Deleted(object=pod):
+                        self._seen(client, pod, tasks)
+                        self.lives[pod["metadata"]["name"]].gone = datetime.now(UTC)
+
+    def _seen(self, client: Client, pod: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
+        about = pod["metadata"]
+        name, app = about["name"], (about.get("labels") or {}).get("app", "")
+        grace = float(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+        life = self.lives.setdefault(name, Life(app, grace, datetime.now(UTC)))
+        if life.told is None and about.get("deletionTimestamp"):
+            end = datetime.fromisoformat(about["deletionTimestamp"])
+            life.told = end - timedelta(seconds=about.get("deletionGracePeriodSeconds") or 0)
+        running = (pod.get("status") or {}).get("phase") == "Running"
+        if app == CALLER and running and name not in self.words:
+            self.words[name] = Words()
+            tasks.create_task(self._log(client, name, self.words[name]))
+
+    async def _log(self, client: Client, pod: str, words: Words) -> None:
+        """Follow a log to its end; from its beginning again when the API server went away."""
+        path = POD.path(self._namespace, pod, "log")
+        params = {"follow": "true", "container": "load"}
+        while words.report() is None:
+            text = b""
+            try:
+                async with aclosing(client.stream("GET", path, params=params)) as chunks:
+                    async for chunk in chunks:
+                        text += chunk
+                        words.text = max(words.text, text, key=len)
+            except NotFound:
+                break
+            except (ApiError, OSError):
+                pass
+            life = self.lives[pod]
+            if life.gone is not None:
+                break
+            await asyncio.sleep(_AGAIN)
+        words.ended = True
+        words.changed.set()
