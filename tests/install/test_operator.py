@@ -124,6 +124,17 @@ def test_a_file_that_is_something_else() -> None:
         resolve([("pod.yaml", "apiVersion: v1\nkind: Pod\n")], [], version="9")
 
 
+def test_a_wrong_field_names_its_file() -> None:
+    """Of several files it is the one that is meant."""
+    head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n"
+    files = [
+        ("good.yaml", f"{head}  tag: x\n"),
+        ("bad.yaml", f"{head}  components:\n    pilot:\n      k8: {{}}\n"),
+    ]
+    with pytest.raises(InputError, match=r"bad\.yaml: spec\.components\.pilot\.k8: unknown field"):
+        resolve(files, [], version="1")
+
+
 def test_yaml_errors_name_file_and_line() -> None:
     """A file that is no YAML is refused with its place."""
     with pytest.raises(InputError, match=r"bad\.yaml: not valid YAML.*line 2"):

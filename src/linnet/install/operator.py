@@ -188,6 +188,10 @@ def _files(sources: Sequence[tuple[str, str]]) -> tuple[Tree, str]:
         spec = document.get("spec") or {}
         if not isinstance(spec, dict):
             raise InputError(f"{source}: spec: expected a mapping")
+        try:
+            _check(spec)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
         metadata = document.get("metadata") or {}
         owner = str(metadata.get("name") or owner)
         if metadata.get("namespace"):
