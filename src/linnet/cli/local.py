@@ -40,8 +40,7 @@ def up(images: Path | None, port: int, verbose: bool) -> None:
     from linnet.local import lifecycle
 
     paths = _paths()
-    if images:
-        _take_catalogue(paths, images)
+    catalogue = _read_catalogue(paths, images) if images else None
     settings = Settings(
         paths=paths,
         homes=_homes(),
@@ -50,7 +49,7 @@ def up(images: Path | None, port: int, verbose: bool) -> None:
         api_port=port,
         verbose=verbose,
     )
-    came = lifecycle.up(settings, _say)
+    came = lifecycle.up(settings, _say, catalogue)
     _say(f"The cluster {'is running already' if came.already else 'is up'}: https://127.0.0.1:{came.port}")
     click.echo('To use it:  eval "$(linnet local env)"  &&  kubectl get nodes')
 
@@ -205,8 +204,8 @@ def _one_line(words: Sequence[str]) -> str:
     return " ".join(shown) or "(the container's command)"
 
 
-def _take_catalogue(paths: Paths, file: Path) -> None:
-    """Check the user's catalogue and keep a copy of it. Raises UserError."""
+def _read_catalogue(paths: Paths, file: Path) -> str:
+    """The user's catalogue, checked. Raises UserError."""
     from linnet.local.node.images import CatalogueError, check_files, decode
 
     try:
@@ -214,14 +213,9 @@ def _take_catalogue(paths: Paths, file: Path) -> None:
         check_files(decode(content, str(file)), (paths.state, paths.run), str(file))
     except (CatalogueError, UnicodeDecodeError) as error:
         raise UserError(str(error), code=UNREADABLE) from error
-    kept = Path(paths.catalogue)
-    changed = not kept.exists() or kept.read_text(encoding="utf-8") != content
-    if changed and _running():
-        raise UserError(
-            f"the cluster is running without {file}: linnet local down, then linnet local up --images {file}"
-        )
-    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--images {file}: {error.strerror}", code=UNREADABLE) from error
+    return content
 
 
 def _running() -> bool:

@@ -34,23 +34,38 @@ class Up(Struct, frozen=True):
     already: bool  # it was running
 
 
-def up(settings: Settings, say: Say) -> Up:
+def up(settings: Settings, say: Say, catalogue: str | None = None) -> Up:
     """Start the cluster, or find it running; return when it answers.
 
+    `catalogue` is the content of the user's catalogue file, which is kept for later runs.
+
     Raises:
-        CannotStart: with the remedy; nothing is left running.
+        CannotStart: with the remedy; nothing is left running, and nothing was made if this machine cannot.
     """
     paths = settings.paths
+    if not (os.path.isdir(paths.state) and records.running(paths)) and (found := preflight.problems(paths)):
+        raise CannotStart("this machine cannot run a local cluster:\n" + _listed(found))
     _make_directory(paths.state)
     with _alone(paths, say):
         life = _take_life(paths, say)
         if life is None:
+            _refuse_other(paths, catalogue)
             return _find_running(paths, say)
-        found = preflight.problems(paths)
-        if found:
-            os.close(life)
-            raise CannotStart("this machine cannot run a local cluster:\n" + _listed(found))
+        if catalogue is not None:
+            records.write(paths.catalogue, catalogue.encode())
         return Up(_start(settings, life, say), already=False)
+
+
+def _refuse_other(paths: Paths, catalogue: str | None) -> None:
+    """Refuse a catalogue that the running cluster does not have."""
+    if catalogue is None:
+        return
+    with contextlib.suppress(FileNotFoundError), open(paths.catalogue, encoding="utf-8") as file:
+        if file.read() == catalogue:
+            return
+    raise CannotStart(
+        "the cluster is running without this catalogue: linnet local down, then the same command"
+    )
 
 
 def down(paths: Paths, *, purge: bool, say: Say) -> bool:

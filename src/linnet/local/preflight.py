@@ -3,6 +3,7 @@
 Each trial runs in a forked child in namespaces of its own, so nothing of it is left.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,10 @@ from linnet.netlink import linux
 from linnet.netlink.nftables import ANONYMOUS, Batch, Firewall, Hook
 from linnet.netlink.route import Routes, raise_loopback
 
+_NO_RIGHT = (
+    "this process may not make namespaces, mounts, links or rules: in a container, start it privileged"
+    " (CAP_SYS_ADMIN and CAP_NET_ADMIN)"
+)
 _FREE_BYTES = 200 * 2**20
 _FREE_INODES = 5_000
 
@@ -25,21 +30,39 @@ def problems(paths: Paths) -> list[str]:
     if os.geteuid() != 0:
         return [
             (
-                "a local cluster needs the right to make namespaces and mounts:"
-                " run it as root (sudo linnet local up)"
+                "a local cluster needs the right to make namespaces and mounts, which this user lacks:"
+                ' run it as root (sudo "$(command -v linnet)" local up)'
             )
         ]
-    found = [text for text in (_disk(paths), _socket_path(paths)) if text]
+    checks = (_disk(paths.state), _writable(paths.run, "XDG_RUNTIME_DIR"), _socket_path(paths))
+    found = [text for text in checks if text]
     found += filter(None, (_tried(trial, remedy) for trial, remedy in _TRIALS))
-    return found
+    return list(dict.fromkeys(found))
 
 
-def _disk(paths: Paths) -> str:
-    directory = paths.state
-    while not os.path.isdir(directory):
-        directory = os.path.dirname(directory)
-    if not os.access(directory, os.W_OK):
-        return f"{directory} is not writable: set XDG_STATE_HOME to a directory of yours"
+def _writable(directory: str, variable: str) -> str:
+    """What keeps us from making files below a directory that is there or shall be made."""
+    there = _existing(directory)
+    if not os.path.isdir(there):
+        return f"{there} is not a directory: set {variable} to a directory of yours"
+    if os.access(there, os.W_OK):
+        return ""
+    read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+    why = "is on a file system that is read-only" if read_only else "is not writable"
+    return f"{there} {why}: set {variable} to a directory of yours"
+
+
+def _existing(path: str) -> str:
+    """The longest part of a path that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _disk(state: str) -> str:
+    if problem := _writable(state, "XDG_STATE_HOME"):
+        return problem
+    directory = _existing(state)
     free = shutil.disk_usage(directory).free
     if free < _FREE_BYTES:
         return (
@@ -71,7 +94,8 @@ def _tried(trial: Callable[[], None], remedy: str) -> str:
             trial()
             code = 0
         except OSError as error:
-            os.write(writable, (error.strerror or str(error)).encode())
+            mark = "!" if error.errno in (errno.EPERM, errno.EACCES) else ""
+            os.write(writable, (mark + (error.strerror or str(error))).encode())
         finally:
             os._exit(code)
     os.close(writable)
@@ -80,6 +104,8 @@ def _tried(trial: Callable[[], None], remedy: str) -> str:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code and not why:
         why = f"the trial ended with {f'signal {-code}' if code < 0 else f'code {code}'}"
+    if why.startswith("!"):  # not what is missing, but who asks
+        return f"{_NO_RIGHT} ({why[1:]})"
     return f"{remedy} ({why})" if why else ""
 
 
@@ -128,8 +154,8 @@ _TRIALS: tuple[tuple[Callable[[], None], str], ...] = (
     (
         _try_namespaces,
         (
-            "this process may not make namespaces: in a container, start it privileged"
-            " (CAP_SYS_ADMIN and CAP_NET_ADMIN)"
+            "this kernel gives no more namespaces: raise user.max_mnt_namespaces, max_net_namespaces,"
+            " max_pid_namespaces, max_uts_namespaces, max_ipc_namespaces (sysctl), or set CONFIG_NAMESPACES"
         ),
     ),
     (
