@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from linnet.ingest.mesh import Mesh, Options, advance, empty
+from linnet.install.operator import resolve
+from linnet.install.pilot import mesh_config
 from linnet.model.problem import Ref
 
 pytestmark = pytest.mark.unit
@@ -164,6 +166,15 @@ def test_objects_of_another_revision_are_not_ours() -> None:
     labels["istio.io/rev"] = "canary"
     mesh = advance(empty(mine), {("PeerAuthentication", "a", "p"): policy})
     assert mesh.snapshot.namespace_modes["a"] == "STRICT"
+
+
+def test_the_mesh_config_of_an_installation_has_its_effect() -> None:
+    """Nothing that `install` writes by itself is reported as without effect."""
+    plane = resolve([], ["revision=canary"], version="9.9.9").plane
+    rendered = mesh_config(plane)
+    key = ("ConfigMap", "istio-system", rendered["metadata"]["name"])
+    mesh = advance(empty(Options(revision="canary", config_map=key[2])), {key: rendered})
+    assert mesh.problems[Ref(*key)] == ()
 
 
 def webhook(name: str, revision: str, tag: str = "") -> tuple[tuple[str, str, str], Object]:

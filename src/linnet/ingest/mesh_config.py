@@ -31,8 +31,8 @@ class _MeshConfig(Part, frozen=True):
 
 
 _READ = frozenset(field.encode_name for field in msgspec.structs.fields(_MeshConfig))
-# These concern others: the injector, the agent, the installation.
-_ELSEWHERE = {"defaultConfig", "defaultProviders", "extensionProviders"}
+# These concern others: the injector (which moves scrape annotations to the agent), the agent, the installation.
+_ELSEWHERE = {"defaultConfig", "defaultProviders", "enablePrometheusMerge", "extensionProviders"}
 
 
 def mesh_config(text: str, usual: MeshConfig, report: Report) -> MeshConfig:
