@@ -31,7 +31,7 @@ class _MeshConfig(Part, frozen=True):
 
 
 _READ = frozenset(field.encode_name for field in msgspec.structs.fields(_MeshConfig))
-# These concern others: the injector (which moves scrape annotations to the agent), the agent, the installation.
+# These concern others: the injector (which moves scrape annotations), the agent, the installation.
 _ELSEWHERE = {"defaultConfig", "defaultProviders", "enablePrometheusMerge", "extensionProviders"}
 
 
