@@ -44,6 +44,11 @@ GOOD = [
     ),
     ("VirtualService", "{http: [{redirect: {uri: /x, redirectCode: 302}}]}", NETWORKING),
     (
+        "Sidecar",
+        "{workloadSelector: {labels: {app: a}}, egress: [{hosts: ['./*', '~/*', '*/*.x.y']}]}",
+        NETWORKING,
+    ),
+    (
         "Gateway",
         "{selector: {istio: x}, servers: [{hosts: ['*'], port: {number: 80, name: http, protocol: HTTP}}]}",
         NETWORKING,
@@ -112,6 +117,14 @@ BAD = [
         "'soon' is not a duration",
     ),
     ("VirtualService", "{hosts: a}", NETWORKING, "Expected `array`"),
+    (
+        "Sidecar",
+        "{egress: [{hosts: [shop/*, reviews]}]}",
+        NETWORKING,
+        "hosts[1]: 'reviews' is not of the form",
+    ),
+    ("Sidecar", "{egress: [{hosts: []}]}", NETWORKING, "at least one host"),
+    ("Sidecar", "{workloadSelector: {labels: {a b: c}}}", NETWORKING, "'a b' is not a valid label key"),
     ("Gateway", "{servers: []}", NETWORKING, "at least one server"),
     (
         "Gateway",

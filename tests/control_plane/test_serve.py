@@ -309,7 +309,7 @@ async def test_a_field_without_effect_is_reported(client, start) -> None:
                     "apiVersion": SIDECAR.api_version,
                     "kind": "Sidecar",
                     "metadata": {"name": name, "namespace": "shop", "labels": labels},
-                    "spec": {"egress": [{"hosts": ["./*"]}]},
+                    "spec": {"egress": [{"hosts": ["./*"], "bind": "127.0.0.1"}]},
                 },
             )
 

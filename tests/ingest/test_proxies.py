@@ -7,6 +7,7 @@ from linnet.ingest.mesh import advance
 from linnet.ingest.proxies import Views, view
 from linnet.model.policy import PeerMode
 from linnet.model.proxy import ProxyClaim, ProxyKind
+from linnet.model.sidecar import sees
 
 pytestmark = pytest.mark.unit
 S1 = ProxyClaim(ProxyKind.SIDECAR, "s-1", "a", ip="10.1.0.1")
@@ -55,3 +56,65 @@ def test_views_are_remembered_as_long_as_their_inputs_are_the_same() -> None:
     mesh = advance(mesh, {("Service", "a", "near"): service("near")})
     assert views.view(S1, mesh) == first
     assert views.computed == 2
+
+
+def sidecar(*hosts: str, age: int = 0, **labels: str) -> dict:
+    """A Sidecar that lets these hosts be seen."""
+    spec: dict = {"egress": [{"hosts": list(hosts)}]}
+    if labels:
+        spec["workloadSelector"] = {"labels": labels}
+    return {"metadata": {"creationTimestamp": f"2026-01-{20 - age:02}T00:00:00Z"}, "spec": spec}
+
+
+def test_the_nearest_sidecar_counts() -> None:
+    """Of the workload, else of the namespace, else of the mesh; the older of two."""
+
+    def sight(*names: str):
+        there = {
+            "root": (("Sidecar", "istio-system", "r"), sidecar("./*", "*/r.example")),
+            "namespace": (("Sidecar", "a", "n"), sidecar("b/n.example", age=3)),
+            "younger": (("Sidecar", "a", "m"), sidecar("b/m.example", age=1)),
+            "workload": (("Sidecar", "a", "w"), sidecar("b/w.example", app="s")),
+            "other": (("Sidecar", "a", "o"), sidecar("b/o.example", app="t")),
+        }
+        return view(S1, advance(two_services(), dict(there[name] for name in names))).outbound.egress
+
+    assert sight("other") is None
+    assert sight("root", "other") == (("*", "r.example"), ("a", "*"))
+    assert sight("root", "namespace", "younger", "other") == (("b", "n.example"),)
+    assert sight("root", "namespace", "workload") == (("b", "w.example"),)
+
+
+def test_who_sees_everything_shares_a_view() -> None:
+    """A Sidecar that narrows nothing makes no view of its own; gateways have none at all."""
+    before = two_services()
+    wide = advance(before, {("Sidecar", "a", "n"): sidecar("*/*", "./x.example")})
+    assert view(S1, wide) == view(S1, before)
+    narrow = advance(before, {("Sidecar", "a", "n"): sidecar("~/*")})
+    assert view(S1, narrow).outbound.egress == ()
+    gateway = ProxyClaim(ProxyKind.ROUTER, "s-1", "a")
+    assert view(gateway, narrow) == view(gateway, before)
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [
+        ("a/s.a.svc.cluster.local", True),
+        ("b/s.a.svc.cluster.local", False),
+        ("*/*.svc.cluster.local", True),
+        ("*/*.example", False),
+        ("*/*.a.svc.cluster.local", True),
+        ("a/s.a.svc", False),
+    ],
+)
+def test_what_is_in_sight(host: str, seen: bool) -> None:
+    """Namespace and host must both fit; patterns stand for what ends alike."""
+    namespace, _, pattern = host.partition("/")
+    assert sees([(namespace, pattern)], "a", "s.a.svc.cluster.local") is seen
+
+
+def test_a_pattern_that_is_called_meets_a_name_and_a_pattern() -> None:
+    """A ServiceEntry for `*.example` is in sight of whoever may call one of its names, or more."""
+    for pattern in ("api.example", "*.example", "*.api.example", "*"):
+        assert sees([("*", pattern)], "a", "*.example"), pattern
+    assert not sees([("*", "example")], "a", "*.example")

@@ -20,6 +20,7 @@ from linnet.objects.security import (
     RequestAuthenticationSpec,
 )
 from linnet.objects.service_entry import ServiceEntrySpec, WorkloadEntrySpec
+from linnet.objects.sidecar import SidecarSpec
 from linnet.objects.virtual_service import VirtualServiceSpec
 
 REJECT = "internal.istio.io/webhook-always-reject"
@@ -31,6 +32,7 @@ _CHECKS: Mapping[tuple[str, str], tuple[type[Any], Callable[[Any, Report], None]
     (_NETWORKING, "DestinationRule"): (DestinationRuleSpec, networking.destination_rule),
     (_NETWORKING, "ServiceEntry"): (ServiceEntrySpec, networking.service_entry),
     (_NETWORKING, "WorkloadEntry"): (WorkloadEntrySpec, networking.workload_entry),
+    (_NETWORKING, "Sidecar"): (SidecarSpec, networking.sidecar),
     (_SECURITY, "PeerAuthentication"): (PeerAuthenticationSpec, security.peer_authentication),
     (_SECURITY, "AuthorizationPolicy"): (AuthorizationPolicySpec, security.authorization_policy),
     (_SECURITY, "RequestAuthentication"): (RequestAuthenticationSpec, security.request_authentication),
@@ -39,7 +41,6 @@ _SHAPE_ONLY = frozenset(
     {
         (_NETWORKING, "EnvoyFilter"),
         (_NETWORKING, "ProxyConfig"),
-        (_NETWORKING, "Sidecar"),
         (_NETWORKING, "WorkloadGroup"),
         ("telemetry.istio.io", "Telemetry"),
         ("extensions.istio.io", "WasmPlugin"),

@@ -1,7 +1,11 @@
-"""Gateway, DestinationRule, ServiceEntry: what admission refuses (pure). Source: Istio, validation."""
+"""Gateway, DestinationRule, ServiceEntry, Sidecar: what admission refuses (pure).
+
+Source: Istio, validation.
+"""
 
 from linnet.admit import names
 from linnet.ingest.report import Report
+from linnet.ingest.sidecars import egress_host
 from linnet.ingest.values import is_address
 from linnet.objects.destination_rule import (
     ClientTls,
@@ -14,6 +18,7 @@ from linnet.objects.destination_rule import (
 )
 from linnet.objects.gateway import GatewaySpec, Server
 from linnet.objects.service_entry import ServiceEntrySpec, WorkloadEntrySpec
+from linnet.objects.sidecar import SidecarSpec
 
 _PLAIN = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
 _ENCRYPTED = frozenset({"HTTPS", "TLS"})
@@ -233,3 +238,16 @@ def workload_entry(
     for name, number in (spec.ports or {}).items():
         names.label(name, f"{path}.ports", report)
         names.port(number, f"{path}.ports.{name}", report)
+
+
+def sidecar(spec: SidecarSpec, report: Report) -> None:
+    """Report everything that is wrong with a Sidecar."""
+    selector = spec.workload_selector
+    names.labels(selector.labels if selector else None, "spec.workloadSelector.labels", report)
+    for index, egress in enumerate(spec.egress):
+        path = f"spec.egress[{index}].hosts"
+        if not egress.hosts:
+            report.invalid(path, "egress must contain at least one host")
+        for number, text in enumerate(egress.hosts):
+            if egress_host(text) is None:
+                report.invalid(f"{path}[{number}]", f"{text!r} is not of the form namespace/dnsName")

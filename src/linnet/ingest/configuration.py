@@ -17,10 +17,12 @@ from linnet.ingest.peers import NO_MODES, Modes, modes, peer_authentication
 from linnet.ingest.report import Report
 from linnet.ingest.routes import virtual_service
 from linnet.ingest.rules import destination_rule
+from linnet.ingest.sidecars import sidecar
 from linnet.model.gateway import Gateway
 from linnet.model.policy import AuthorizationPolicy, DestinationRule, PeerAuthentication
 from linnet.model.problem import Problem, Ref
 from linnet.model.route import VirtualService
+from linnet.model.sidecar import Sidecar
 from linnet.model.snapshot import MeshConfig
 
 Reader = Callable[[Item, MeshConfig, Report], Any]
@@ -31,6 +33,7 @@ _READERS: Mapping[str, Reader] = {
     "DestinationRule": destination_rule,
     "Gateway": gateway,
     "PeerAuthentication": lambda held, _config, report: peer_authentication(held, report),
+    "Sidecar": lambda held, _config, report: sidecar(held, report),
     "AuthorizationPolicy": lambda held, _config, report: authorization_policy(held, report),
 }
 CONFIGURATION_KINDS = (*_READERS, *WITHOUT_EFFECT)
@@ -45,6 +48,7 @@ class Configuration(Struct, frozen=True, eq=False):
     gateways: tuple[Gateway, ...] = ()
     peers: tuple[PeerAuthentication, ...] = ()
     authorizations: tuple[AuthorizationPolicy, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
     modes: Modes = NO_MODES
     conflicts: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})
     source_labels: frozenset[str] = frozenset()  # keys of proxies' labels that some route asks for
@@ -89,6 +93,7 @@ def advance(
         gateways=gateways,
         peers=peers,
         authorizations=ordered("AuthorizationPolicy", before.authorizations),
+        sidecars=ordered("Sidecar", before.sidecars),
         modes=modes(peers, config.root_namespace) if "PeerAuthentication" in changed else before.modes,
         conflicts=conflicts(virtual_services, gateways) if claims else before.conflicts,
         source_labels=_source_labels(virtual_services)

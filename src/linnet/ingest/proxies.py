@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from linnet.ingest.mesh import Mesh
+from linnet.ingest.sidecars import sidecar_of
 from linnet.ingest.workloads import Workload
 from linnet.model.policy import AuthorizationPolicy
 from linnet.model.proxy import Inbound, InboundPort, Outbound, ProxyClaim, ProxyKind, ProxyView, Router
@@ -18,9 +19,18 @@ def view(claim: ProxyClaim, mesh: Mesh) -> ProxyView:
     labels = pod.labels if pod is not None else claim.labels
     asked = mesh.configuration.source_labels
     seen = frozenset(pair for pair in labels if pair[0] in asked) if asked else frozenset()
-    outbound = Outbound(claim.kind, claim.namespace, seen)
     if claim.kind is ProxyKind.ROUTER:
+        outbound = Outbound(claim.kind, claim.namespace, seen)
         return ProxyView(outbound, router=_router(claim, pod, labels, mesh))
+    root = mesh.snapshot.config.root_namespace
+    held = sidecar_of(mesh.configuration.sidecars, claim.namespace, labels, root)
+    outbound = Outbound(
+        claim.kind,
+        claim.namespace,
+        seen,
+        held.sight_from(claim.namespace) if held is not None else None,
+        held.allow_any if held is not None else None,
+    )
     return ProxyView(outbound, inbound=_inbound(claim, pod, labels, mesh))
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from linnet.model.gateway import Gateway
 from linnet.model.policy import AuthorizationPolicy, PeerMode
 from linnet.model.service import Labels, Protocol
+from linnet.model.sidecar import Sight
 
 
 class ProxyKind(StrEnum):
@@ -33,11 +34,22 @@ class ProxyClaim(Struct, frozen=True, cache_hash=True):
 
 
 class Outbound(Struct, frozen=True, cache_hash=True):
-    """What the proxies of a namespace see of the mesh. `labels` are only those that some rule asks for."""
+    """What the proxies of a namespace see of the mesh. `labels` are only those that some rule asks for.
+
+    `egress` is what may be called, None for everything. `allow_any` is what their Sidecar says of calls
+    to hosts that the mesh does not know; None if it says nothing.
+    """
 
     kind: ProxyKind
     namespace: str
     labels: Labels = frozenset()
+    egress: Sight | None = None
+    allow_any: bool | None = None
+
+    @property
+    def sight(self) -> tuple[ProxyKind, str, Sight | None]:
+        """What decides about the services that are seen."""
+        return (self.kind, self.namespace, self.egress)
 
 
 class InboundPort(Struct, frozen=True, cache_hash=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct, inspect
 
-from linnet.objects import destination_rule, gateway, security, service_entry, virtual_service
+from linnet.objects import destination_rule, gateway, security, service_entry, sidecar, virtual_service
 
 Object = dict[str, Any]
 _KEEP = {"x-kubernetes-preserve-unknown-fields": True}
@@ -57,7 +57,7 @@ DEFINITIONS = (
         ),
         service_entry.ServiceEntrySpec, spec_required=True,
     ),
-    Definition("Sidecar", "sidecars", _NETWORKING, _ALL, columns=()),
+    Definition("Sidecar", "sidecars", _NETWORKING, _ALL, columns=(), spec=sidecar.SidecarSpec),
     Definition(
         "VirtualService", "virtualservices", _NETWORKING, _ALL, "vs",
         (("Gateways", ".spec.gateways", "string"), ("Hosts", ".spec.hosts", "string"), _AGE),

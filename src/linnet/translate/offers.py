@@ -5,19 +5,22 @@ that it is made of, for all views. The resources of one type are gathered once f
 that they depend on: parts that did not change are the same objects in the next snapshot.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from linnet.ingest.credentials import usable
 from linnet.model.memo import Memo
 from linnet.model.policy import PeerMode, Subset
 from linnet.model.proxy import Outbound, ProxyKind, ProxyView
 from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Offer, Resource
+from linnet.model.route import VirtualService
 from linnet.model.service import NO_BACKENDS, Endpoint, Port, Protocol, Resolution, Service
-from linnet.model.snapshot import Snapshot
+from linnet.model.snapshot import MeshConfig, Snapshot
 from linnet.translate import clusters, endpoints, gateways, inbound, listeners, names, routes, secrets
-from linnet.translate.scope import Rules, policy_of, visible
+from linnet.translate.scope import Rules, policy_of, rules_in_sight, visible
 from linnet.translate.targets import Targets
 
 Resources = dict[str, Resource]
@@ -29,7 +32,9 @@ class Scope:
     """What one outbound view sees: services in the order of claims, and how each is called."""
 
     def __init__(self, outbound: Outbound, snapshot: Snapshot) -> None:
-        self.services = visible(snapshot.services, outbound.namespace)
+        # only where the sight is narrowed: otherwise the scope outlives them
+        self.virtual_services = rules_in_sight(snapshot.virtual_services, outbound.egress)
+        self.services = visible(snapshot.services, outbound.namespace, outbound.egress, self.virtual_services)
         root = snapshot.config.root_namespace
         self.rules = Rules(snapshot.destination_rules, outbound.namespace, root)
         self.targets = Targets({service.hostname: service for service in self.services}, self.rules)
@@ -98,16 +103,30 @@ class Translator:
         return made
 
     def _scope(self, outbound: Outbound, snapshot: Snapshot) -> Scope:
-        key = (outbound.kind, outbound.namespace)
-        inputs = (snapshot.services, snapshot.destination_rules, snapshot.config)
-        return self._gather(("scope", key), inputs, lambda: Scope(outbound, snapshot))
+        # who sees everything sees the services whatever the VirtualServices are
+        rules = snapshot.virtual_services if outbound.egress is not None else None
+        inputs = (snapshot.services, snapshot.destination_rules, snapshot.config, rules)
+        return self._gather(("scope", outbound.sight), inputs, lambda: Scope(outbound, snapshot))
+
+    def _rules(self, outbound: Outbound, snapshot: Snapshot) -> Sequence[VirtualService]:
+        """The VirtualServices that a view sees."""
+        if outbound.egress is None:
+            return snapshot.virtual_services
+        return self._scope(outbound, snapshot).virtual_services
+
+    def _config(self, outbound: Outbound, snapshot: Snapshot) -> MeshConfig:
+        """The mesh's configuration as the proxies' Sidecar has it."""
+        config, own = snapshot.config, outbound.allow_any
+        if own is None or own == config.allow_any:
+            return config
+        return self._gather(("config", own), (config,), lambda: replace(config, allow_any=own))
 
     # -- clusters and endpoints --------------------------------------------------------------------
 
     def _clusters(self, view: ProxyView, snapshot: Snapshot) -> Resources:
         outbound = view.outbound
         scope = self._scope(outbound, snapshot)
-        shared_key = ("clusters", outbound.kind, outbound.namespace)
+        shared_key = ("clusters", outbound.sight)
         dns = {
             one.key: snapshot.endpoints.get(one.key, ()) for one in scope.services if one.resolution in _DNS
         }
@@ -147,7 +166,7 @@ class Translator:
         """Endpoints of all EDS clusters; after a change of endpoints alone only those of what changed."""
         outbound = view.outbound
         scope = self._scope(outbound, snapshot)
-        key = ("endpoints", outbound.kind, outbound.namespace)
+        key = ("endpoints", outbound.sight)
         known = self._asked.get(key) or self._known.get(key)
         before: Mapping[Any, Any] = {}
         held: Resources = {}
@@ -197,12 +216,13 @@ class Translator:
                 for one in scope.services
                 if one.resolution is Resolution.PASSTHROUGH
             }
-            planner = listeners.Planner(outbound, scope.targets, snapshot.virtual_services, headless)
+            planner = listeners.Planner(outbound, scope.targets, rules, headless)
             for service in scope.services:
                 planner.add(service)
             return planner
 
-        inputs = (scope, snapshot.backends, snapshot.virtual_services)
+        rules = self._rules(outbound, snapshot)
+        inputs = (scope, snapshot.backends, rules)
         return self._gather(("plan", outbound), inputs, make)
 
     def _front(self, view: ProxyView, snapshot: Snapshot) -> gateways.Planner:
@@ -220,7 +240,7 @@ class Translator:
         return self._gather(("front", view), inputs, make)
 
     def _listeners(self, view: ProxyView, snapshot: Snapshot) -> Resources:
-        config = snapshot.config
+        config = self._config(view.outbound, snapshot)
         if view.router is not None:
             front, policies = self._front(view, snapshot), view.router.policies
 
@@ -257,12 +277,13 @@ class Translator:
 
     def _mesh_tables(self, outbound: Outbound, plan: listeners.Planner, snapshot: Snapshot) -> Resources:
         scope = self._scope(outbound, snapshot)
-        rules = routes.MeshRules(snapshot.virtual_services, outbound.namespace)
-        maker = routes.Tables(outbound, scope.services, rules, scope.targets, snapshot.config.domain)
+        rules = routes.MeshRules(self._rules(outbound, snapshot), outbound.namespace)
+        config = self._config(outbound, snapshot)
+        maker = routes.Tables(outbound, scope.services, rules, scope.targets, config.domain)
         made = []
         for held in plan.plans():
             if held.route == str(held.port):
-                args = (held.route, maker.of_port(held.port), snapshot.config.allow_any)
+                args = (held.route, maker.of_port(held.port), config.allow_any)
                 made.append(self._made(routes.table, *args))
         for service, port in plan.sniffed:
             name = f"{service.hostname}:{port.number}"

@@ -1,25 +1,56 @@
 """What one outbound view sees of a snapshot: services, and the rule that governs each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from linnet.ingest.names import host_matches, order
 from linnet.model.policy import DestinationRule, PortPolicy, Subset, TrafficPolicy
+from linnet.model.route import VirtualService
 from linnet.model.service import Service, ServiceKey
+from linnet.model.sidecar import Sight, sees
 
 
-def visible(services: Mapping[ServiceKey, Service], namespace: str) -> tuple[Service, ...]:
+def rules_in_sight(rules: Sequence[VirtualService], sight: Sight | None) -> Sequence[VirtualService]:
+    """The VirtualServices for hosts that may be called."""
+    if sight is None:
+        return rules
+    return tuple(one for one in rules if any(sees(sight, one.namespace, host) for host in one.hosts))
+
+
+def visible(
+    services: Mapping[ServiceKey, Service],
+    namespace: str,
+    sight: Sight | None = None,
+    rules: Iterable[VirtualService] = (),
+) -> tuple[Service, ...]:
     """The services that proxies of a namespace may call, one for each hostname, in the order of claims.
 
     Of several with one hostname the proxy's own namespace comes first, then Kubernetes' own, then the oldest.
+    Where the sight is narrowed, the services that the rules in sight send requests to are seen as well.
+    Source: Istio, Sidecar.
     """
+    wanted = _destinations(rules) if sight is not None else frozenset()
     chosen: dict[str, Service] = {}
     for service in services.values():
         if not service.visible_from(namespace):
+            continue
+        hidden = sight is not None and not sees(sight, service.namespace, service.hostname)
+        if hidden and service.hostname not in wanted:
             continue
         other = chosen.get(service.hostname)
         if other is None or _rank(service, namespace) < _rank(other, namespace):
             chosen[service.hostname] = service
     return tuple(sorted(chosen.values(), key=order))
+
+
+def _destinations(rules: Iterable[VirtualService]) -> frozenset[str]:
+    found: set[str] = set()
+    for rule in rules:
+        for route in rule.http:
+            found.update(one.destination.host for one in route.destinations)
+            found.update(one.destination.host for one in route.mirrors)
+        for connections in (*rule.tls, *rule.tcp):
+            found.update(one.destination.host for one in connections.destinations)
+    return frozenset(found)
 
 
 def _rank(service: Service, namespace: str) -> tuple[bool, bool, tuple[float, str, str]]:
