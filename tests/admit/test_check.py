@@ -121,7 +121,7 @@ BAD = [
         "Sidecar",
         "{egress: [{hosts: [shop/*, reviews]}]}",
         NETWORKING,
-        "hosts[1]: 'reviews' is not of the form",
+        "'reviews' is not of the form",
     ),
     ("Sidecar", "{egress: [{hosts: []}]}", NETWORKING, "at least one host"),
     ("Sidecar", "{workloadSelector: {labels: {a b: c}}}", NETWORKING, "'a b' is not a valid label key"),
