@@ -5,6 +5,7 @@ import json
 import pytest
 
 from linnet.proxy.bootstrap import arguments, bootstrap, endpoints
+from linnet.proxy.drain import LEAST, hook_limit
 from linnet.proxy.settings import Prober, Scrape, Unusable, read, seconds
 
 pytestmark = pytest.mark.unit
@@ -56,6 +57,13 @@ def test_later_sources_of_proxy_config_win():
     )
     assert (told.discovery, told.drain_seconds, told.concurrency) == ("istiod-a.istio-system.svc", 90, 3)
     assert told.role == "router"
+
+
+def test_a_gateway_tells_lone_streams_before_its_drain_is_over():
+    """Envoy sends GOAWAY between two thirds of the drain time and 5 s before its end."""
+    drain = settings("router").drain_seconds
+    assert LEAST < drain * 2 / 3 < drain - 5 <= hook_limit({})
+    assert settings("sidecar").drain_seconds == 45
 
 
 def test_the_ca_is_at_the_control_plane_unless_said_otherwise():
