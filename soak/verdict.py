@@ -17,6 +17,8 @@ from soak.watching import Life
 
 COLUMNS = ("requests", "failed", "opened", "told", "by_us", "reset")
 GATEWAY = "through the gateway"
+GATEWAYS = "istio-ingressgateway"  # their label `app`
+_UPGRADED = 20.0  # seconds of a gateway's drain after which Envoy closes WebSockets, one by one
 _SLACK = timedelta(seconds=1.5)  # moments of pods are whole seconds
 Report = Mapping[str, Any]
 
@@ -63,7 +65,7 @@ def _excuse(
     lasts = failure["protocol"] in LONG and "while it opened" not in failure["detail"]
     through = {client, str(failure["pod"])}
     if client == GATEWAY:
-        through |= {name for name, life in lives.items() if life.app == "istio-ingressgateway"}
+        through |= {name for name, life in lives.items() if life.app == GATEWAYS}
     for fault in faults:
         if fault.touches(began, ended, frozenset(through)):
             return f"in flight: {fault.line}"
@@ -77,7 +79,10 @@ def had_its_drain(life: Life, moment: datetime) -> bool:
     """Whether a pod was at the end of its drain time at a moment."""
     if life.told is None:
         return False
-    begin = life.told + timedelta(seconds=drain_limit(life.grace)) - _SLACK
+    drain = drain_limit(life.grace)
+    if life.app == GATEWAYS:
+        drain = min(drain, _UPGRADED)
+    begin = life.told + timedelta(seconds=drain) - _SLACK
     end = life.gone or datetime.now(UTC)
     return begin <= moment <= end + _SLACK
 

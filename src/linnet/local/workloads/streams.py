@@ -9,7 +9,7 @@ from linnet.local.workloads.lines import Line
 from linnet.local.workloads.record import BY_US, RESET, Record, Tally, describe
 from linnet.local.workloads.steady import stopped
 
-_PATIENCE = 0.2  # seconds between attempts to open a stream
+_PATIENCE = 0.2  # seconds between attempts to open a stream, at least
 _ANSWERS_ALL = frozenset({BY_US, "bye", "goaway"})  # ends before which the server answers what was sent
 
 
@@ -46,10 +46,13 @@ class Stream:
                 await stopped(stop, _PATIENCE)
                 continue
             self._tally.opened += 1
-            await self._live(line, moment, stop)
+            how = await self._live(line, moment, stop)
+            if how != BY_US and self._loop.time() - began < _PATIENCE:  # who is sent away does not rush back
+                await stopped(stop, _PATIENCE)
 
-    async def _live(self, line: Line, moment: datetime, stop: asyncio.Event) -> None:
-        """Use one stream to its end."""
+    async def _live(self, line: Line, moment: datetime, stop: asyncio.Event) -> str:
+        """Use one stream to its end; how it ended."""
+        how = RESET
         self._sent.clear()
         began = self._last = self._loop.time()
         count = [0]
@@ -66,16 +69,16 @@ class Stream:
             if self._sent and how in _ANSWERS_ALL:
                 raise Failed("broken", f"ended ({how}) with messages that were not answered", line.pod)
         except (Failed, TimeoutError) as error:
-            self._tally.end(RESET)
             about = f"{self._loop.time() - began:.1f} s after it was opened at {moment:%H:%M:%S.%f}"
             about += f", {count[0]} messages, {len(self._sent)} unanswered"
             self._fail(error, datetime.now(UTC), self._loop.time(), line, about)
-        else:
-            self._tally.end(how)
+            how = RESET
         finally:
             listening.cancel()
             line.drop()
             await asyncio.wait({listening})
+        self._tally.end(how)
+        return how
 
     async def _use(self, line: Line, listening: asyncio.Task[str], began: float, stop: asyncio.Event) -> None:
         """Send until the stream ends, its life is over or all is; in the latter cases begin to end it."""
