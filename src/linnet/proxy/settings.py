@@ -21,8 +21,8 @@ SDS_SOCKET = "/var/run/secrets/workload-spiffe-uds/socket"
 DEFAULT_DISCOVERY = "istiod.istio-system.svc:15012"
 CONTROL_PLANE = re.compile(r"istiod(-[a-z0-9]([-a-z0-9]*[a-z0-9])?)?\.[a-z0-9]([-a-z0-9]*[a-z0-9])?\.svc")
 # Envoy's drain time by role. A connection with nothing but a long stream on it hears GOAWAY in the last third
-# of it, 5 s before its end at the latest (Envoy 1.40): at a gateway that must be before the preStop hook gives
-# up, since nobody else tells such a client. An application tells its own, so beside it there is more time.
+# of it, 5 s before its end at the latest (Envoy 1.40): at a gateway that must be before the preStop hook is
+# over, since nobody else tells such a client. An application tells its own, so beside it there is more time.
 _DRAIN = {"router": "30s", "sidecar": "45s"}
 
 Read = Callable[[str], str | None]
