@@ -125,7 +125,7 @@ async def _run(
     from linnet.cli import installation
     from linnet.install.apply import ApplyError
     from linnet.install.install import make_namespace
-    from linnet.install.lock import exclusive
+    from linnet.install.lock import exclusive, present
     from linnet.install.marks import MANAGER
 
     async with options.client(manager=MANAGER) as client:
@@ -142,7 +142,7 @@ async def _run(
                 return
             _heed(planned, allow_skew=allow_skew)
             _ask(planned, yes=yes)
-            if installation.unchanged(planned):
+            if installation.unchanged(planned) and not await present(client, plane.namespace):
                 done = await _install(client, plane, seconds=seconds, gateways=gateways, force=force)
             else:
                 await make_namespace(client, plane)

@@ -94,6 +94,15 @@ async def exclusive(
         renewal.cancel()
 
 
+async def present(client: Client, namespace: str) -> bool:
+    """Whether somebody holds the lock or died with it; else who has nothing to write need not take it."""
+    try:
+        await client.get(LEASE, NAME, namespace)
+    except NotFound:
+        return False
+    return True
+
+
 def _terminating(error: ApiError) -> bool:
     causes = (error.status.get("details") or {}).get("causes") or ()
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
