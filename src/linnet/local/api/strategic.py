@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from linnet.local.api.copies import copied
 from linnet.local.api.jsonpatch import PatchError
 
@@ -130,13 +132,14 @@ def _merge_set(before: list[Any], patch: list[Any], order: list[Any] | None) -> 
 
 
 def _itself(item: Any) -> Any:
-    return item
+    """The item as something that can be a key of a dict."""
+    return orjson.dumps(item) if isinstance(item, dict | list) else item
 
 
 def _identity(node: Node) -> Callable[[Any], Any]:
     """What tells the elements of a list apart."""
     key = node.merge_key
-    return (lambda item: item.get(key) if isinstance(item, dict) else item) if key else _itself
+    return (lambda item: _itself(item.get(key) if isinstance(item, dict) else item)) if key else _itself
 
 
 def _ordered(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from multidict import MultiMapping
 
 from linnet.local.api import (
+    bodies,
     causes,
     negotiation,
     patching,
@@ -259,7 +260,7 @@ class Verbs:
 
     @staticmethod
     def _check_name(call: Call, obj: Json) -> None:
-        metadata = obj.get("metadata") or {}
+        metadata = bodies.typed(call.resource, obj)["metadata"]
         name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
         if name != call.target.name:
             raise refusals.bad_request(
