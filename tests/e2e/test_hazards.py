@@ -4,35 +4,37 @@ docs/hazards.md lists them all; the names of these tests begin with their number
 """
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.e2e.asking import (
+    SYSTEM,
+    Object,
+    dangling,
+    injector,
+    is_ready,
+    pod,
+    stored,
+    validates,
+    virtual_service,
+)
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
 
-from linnet.install.selftest import injecting_revision
 from linnet.kube.client import Client
-from linnet.kube.config import from_kubeconfig
-from linnet.kube.errors import ApiError, NotFound
+from linnet.kube.errors import ApiError
 from linnet.kube.kinds import (
     CLUSTER_ROLE,
     CONFIG_MAP,
     DEPLOYMENT,
     MUTATING_WEBHOOK,
-    NAMESPACE,
     POD,
     SERVICE,
     SERVICE_ACCOUNT,
-    VALIDATING_WEBHOOK,
     VIRTUAL_SERVICE,
-    Kind,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_ROOT]
 
-Object = dict[str, Any]
-SYSTEM = "istio-system"
 OWNED = {  # what the installers of the field write on what they may delete
     "install.operator.istio.io/owning-resource": "unknown",
     "install.operator.istio.io/owning-resource-namespace": SYSTEM,
@@ -51,7 +53,7 @@ def mesh() -> Iterator[Cluster]:
 @pytest.fixture
 async def both(mesh: Cluster, client: Client) -> AsyncIterator[Cluster]:
     """Beside 1-0-0 a canary without a gateway, whatever the test before did to it."""
-    if not await _found(client, MUTATING_WEBHOOK, "istio-sidecar-injector-canary"):
+    if not await stored(client, MUTATING_WEBHOOK, "istio-sidecar-injector-canary"):
         mesh.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
     yield mesh
     mesh.attempt("tag", "remove", "prod", "-y")
@@ -63,83 +65,6 @@ def alone(mesh: Cluster) -> Cluster:
     """1-0-0 and nothing else."""
     mesh.attempt("uninstall", "--revision", "canary", "-y", "--force")
     return mesh
-
-
-@pytest.fixture
-async def client(mesh: Cluster) -> AsyncIterator[Client]:
-    """The cluster's administrator."""
-    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
-        yield client
-
-
-@pytest.fixture
-async def space(client: Client) -> AsyncIterator[Callable[..., Any]]:
-    """Makes namespaces with labels; they go at the end."""
-    made: list[str] = []
-
-    async def make(**labels: str) -> str:
-        name = f"team-{secrets.token_hex(3)}"
-        await client.create(NAMESPACE, {"metadata": {"name": name, "labels": _labels(labels)}})
-        made.append(name)
-        await until(lambda: _found(client, SERVICE_ACCOUNT, "default", name))
-        return name
-
-    yield make
-    for name in made:
-        await client.delete(NAMESPACE, name)
-
-
-def _labels(given: dict[str, str]) -> dict[str, str]:
-    """`rev` and `injection` are short for Istio's labels."""
-    names = {"rev": "istio.io/rev", "injection": "istio-injection"}
-    return {names[key]: value for key, value in given.items()}
-
-
-async def _found(client: Client, kind: Kind, name: str, namespace: str = "") -> Object | None:
-    try:
-        return await client.get(kind, name, namespace)
-    except NotFound:
-        return None
-
-
-def pod(namespace: str, **labels: str) -> Object:
-    """A pod of an application."""
-    spec = {"containers": [{"name": "main", "image": "linnet/echo"}]}
-    return {"metadata": {"name": "p", "namespace": namespace, "labels": _labels(labels)}, "spec": spec}
-
-
-async def injector(client: Client, namespace: str, **labels: str) -> str:
-    """The revision that injects a pod that is created now; empty: none."""
-    return injecting_revision(await client.create(POD, pod(namespace, **labels), dry_run=True))
-
-
-def virtual_service(namespace: str, *hosts: str) -> Object:
-    """Routes hosts to `shop`."""
-    return {
-        "apiVersion": VIRTUAL_SERVICE.api_version,
-        "kind": VIRTUAL_SERVICE.name,
-        "metadata": {"name": "v", "namespace": namespace},
-        "spec": {"hosts": list(hosts), "http": [{"route": [{"destination": {"host": "shop"}}]}]},
-    }
-
-
-async def validates(client: Client, namespace: str) -> None:
-    """Good configuration is stored, bad configuration is refused for what is wrong with it."""
-    await client.create(VIRTUAL_SERVICE, virtual_service(namespace, "shop"), dry_run=True)
-    with pytest.raises(ApiError, match="duplicate host 'shop'"):
-        await client.create(VIRTUAL_SERVICE, virtual_service(namespace, "shop", "shop"), dry_run=True)
-
-
-async def dangling(client: Client) -> list[str]:
-    """Webhooks that call a Service which is not there."""
-    found = []
-    for kind in (MUTATING_WEBHOOK, VALIDATING_WEBHOOK):
-        for obj in (await client.list(kind)).items:
-            for hook in obj["webhooks"]:
-                called = hook["clientConfig"].get("service")
-                if called and not await _found(client, SERVICE, called["name"], called["namespace"]):
-                    found.append(f"{obj['metadata']['name']}: {hook['name']}")
-    return found
 
 
 async def test_h1_a_tag_never_points_to_nothing(both: Cluster, client: Client, space) -> None:
@@ -231,7 +156,7 @@ async def test_h9_what_all_revisions_share_stays(both: Cluster, client: Client) 
     shared = {"metadata": {"name": "istio-cni-config", "namespace": "kube-system", "labels": labels}}
     await client.create(CONFIG_MAP, {**shared, "data": {}})
     both.linnet("uninstall", "--revision", "canary", "-y")
-    assert await _found(client, CONFIG_MAP, "istio-cni-config", "kube-system")
+    assert await stored(client, CONFIG_MAP, "istio-cni-config", "kube-system")
     await client.delete(CONFIG_MAP, "istio-cni-config", "kube-system")
 
 
@@ -240,10 +165,10 @@ async def test_h16_a_file_names_exactly_one_revision(both: Cluster, client: Clie
     file = tmp_path / "canary.yaml"
     file.write_text("apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  revision: canary\n")
     both.linnet("uninstall", "-f", str(file), "-y")
-    assert await _found(client, DEPLOYMENT, "istiod-canary", SYSTEM) is None
-    assert await _found(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM)
+    assert await stored(client, DEPLOYMENT, "istiod-canary", SYSTEM) is None
+    assert await stored(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM)
     nothing = both.attempt("uninstall", "-f", "manifests/profiles/default.yaml", "-y")
-    assert await _found(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM), nothing.stdout
+    assert await stored(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM), nothing.stdout
 
 
 async def test_h20_a_workload_without_pods_is_a_user(both: Cluster, client: Client, space) -> None:
@@ -278,30 +203,25 @@ async def test_h21_the_label_says_which_revision_injected(both: Cluster, client:
 async def test_h22_the_old_revision_keeps_its_rights(both: Cluster, client: Client, space) -> None:
     """After a rollback 1-0-0 still has its accounts and roles, and a restarted istiod comes up."""
     both.linnet("uninstall", "--revision", "canary", "-y")
-    assert await _found(client, SERVICE_ACCOUNT, "istiod-1-0-0", SYSTEM)
-    assert await _found(client, CLUSTER_ROLE, "istiod-clusterrole-1-0-0-istio-system")
+    assert await stored(client, SERVICE_ACCOUNT, "istiod-1-0-0", SYSTEM)
+    assert await stored(client, CLUSTER_ROLE, "istiod-clusterrole-1-0-0-istio-system")
     selector = "app=istiod,istio.io/rev=1-0-0"
     [old] = [one["metadata"]["name"] for one in (await client.list(POD, SYSTEM, labels=selector)).items]
     await client.delete(POD, old, SYSTEM)
 
     async def replaced() -> bool:
         pods = (await client.list(POD, SYSTEM, labels=selector)).items
-        return any(one["metadata"]["name"] != old and _ready(one) for one in pods)
+        return any(one["metadata"]["name"] != old and is_ready(one) for one in pods)
 
     await until(replaced)
     team = await space(rev="1-0-0")
     assert await injector(client, team) == "1-0-0"
 
 
-def _ready(found: Object) -> bool:
-    conditions = found.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
 async def test_h23_a_first_revision_validates(mesh: Cluster, client: Client, space) -> None:
     """Nobody made a Service `istiod`, and objects are validated; made by hand, it does no harm."""
     team = await space()
-    assert await _found(client, SERVICE, "istiod", SYSTEM) is None
+    assert await stored(client, SERVICE, "istiod", SYSTEM) is None
     await validates(client, team)
     service = await client.get(SERVICE, "istiod-1-0-0", SYSTEM)
     spec = {key: service["spec"][key] for key in ("ports", "selector")}
