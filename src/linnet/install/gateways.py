@@ -216,6 +216,9 @@ def _environment(plane: Plane, gateway: GatewaySpec) -> list[Object]:
         "ISTIO_META_CLUSTER_ID": str(plane.value("global.multiCluster.clusterName") or "Kubernetes"),
         "ISTIO_META_NODE_NAME": _field("spec.nodeName"),
     }
+    if gateway.namespace != plane.namespace:  # the ConfigMap with the mesh's configuration is not there
+        config = json.dumps(plane.mesh()["defaultConfig"], sort_keys=True)
+        settled = {**settled, "PROXY_CONFIG": config}
     if network := plane.value("global.network"):
         settled = {**settled, "ISTIO_META_NETWORK": str(network)}
     env: list[Object] = [

@@ -81,6 +81,7 @@ async def wait_ready(
             report.working(f"Processing resources for {title}. Waiting for {', '.join(_shown(waiting))}")
 
     async def several(kind: Kind, namespace: str, names: set[str]) -> None:
+        own = {"/".join(filter(None, (kind.name, namespace, name))) for name in names}
         async for obj, reason in _reasons(client, kind, namespace, names):
             what = "/".join(filter(None, (kind.name, namespace, obj)))
             if reason:
@@ -88,7 +89,7 @@ async def wait_ready(
             else:
                 waiting.pop(what, None)
             tell()
-            if not any(what.startswith(f"{kind.name}/") for what in waiting):
+            if not own & waiting.keys():
                 return
 
     tell()
