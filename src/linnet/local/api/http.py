@@ -16,6 +16,7 @@ from linnet.local.api.authn import Authenticator, refused
 from linnet.local.api.discovery import Document
 from linnet.local.api.pages import Pages
 from linnet.local.api.paths import Target
+from linnet.local.api.proxying import Proxy
 from linnet.local.api.rbac import Attributes, Authorizer
 from linnet.local.api.refusals import PageNotFound, Refused
 from linnet.local.api.registry import Resource
@@ -41,6 +42,7 @@ class Front:
     pages: Pages
     verbs: Verbs
     streams: Streams
+    proxy: Proxy
     _headers: dict[str, str] = field(default_factory=lambda: {"Cache-Control": "no-cache, private"})
 
     def server(self) -> web.Server:
@@ -76,6 +78,8 @@ class Front:
         if not target.for_resource:
             return await self._page(request, path)
         resource = self._resource(target)
+        if target.subresource == "proxy":
+            return await self.proxy.serve(request, resource, target)
         if target.subresource in _STREAMS:
             return await self.streams.serve(request, resource, target)
         warn = _warner(resource, target, warnings)

@@ -1,17 +1,15 @@
 """Requests to the kubelet of a pod's node: logs, exec, attach, port-forward."""
 
-import asyncio
-import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from linnet.local.api.certificates import Pki
 from linnet.local.api.cluster import Cluster
+from linnet.local.api.dialling import Dialled, plain
 from linnet.local.api.options import Dial
 from linnet.local.api.refusals import Refused
 
@@ -81,6 +79,19 @@ class Kubelet:
     def _failed(url: URL, error: Exception) -> KubeletFailed:
         return KubeletFailed(500, f'Get "{url}": {error}')
 
+    async def pass_on(
+        self, node: Json, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """The answer of a node's kubelet to any request; `path` is encoded and has its query.
+
+        Raises: KubeletFailed.
+        """
+        url = _address(node).join(URL(path, encoded=True))
+        try:
+            return await self._open().request(method, url, headers=headers, data=body)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failed(url, error) from error
+
     def _url(self, pod: Json, path: str) -> URL:
         """The address of the pod's node. Raises: Refused."""
         name = pod["spec"].get("nodeName", "")
@@ -88,11 +99,7 @@ class Kubelet:
         if node is None:
             where = f"pod {pod['metadata']['name']} does not have a host assigned"
             raise Refused(400, "BadRequest", where)
-        status = node.get("status") or {}
-        addresses = {one["type"]: one["address"] for one in status.get("addresses") or ()}
-        host = addresses.get("InternalIP") or addresses.get("Hostname") or name
-        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or _PORT
-        return URL.build(scheme="https", host=host, port=port, path=path)
+        return _address(node).with_path(path)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made at the first use."""
@@ -102,41 +109,16 @@ class Kubelet:
                 self._pki.path("apiserver-kubelet-client.crt"),
                 self._pki.path("apiserver-kubelet-client.key"),
             )
-            connector = _Dialled(self._dial or _plain, tls)
+            connector = Dialled(self._dial or plain, tls)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self._session
 
 
-class _Dialled(aiohttp.BaseConnector):
-    """Makes TLS connections over sockets that `dial` has connected."""
-
-    def __init__(self, dial: Dial, tls: ssl.SSLContext) -> None:
-        super().__init__(limit=0)
-        self._through = dial
-        self._tls = tls
-
-    async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        del traces  # nobody traces these
-        loop = asyncio.get_running_loop()
-        host, port = req.url.host or "", req.url.port or _PORT
-        async with asyncio.timeout(timeout.sock_connect):
-            connected = await self._through(host, port)
-            _, protocol = await loop.create_connection(
-                lambda: ResponseHandler(loop), sock=connected, ssl=self._tls, server_hostname=host
-            )
-        return protocol
-
-
-async def _plain(host: str, port: int) -> socket.socket:
-    """Connect from this process's own network."""
-    connecting = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connecting.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(connecting, (host, port))
-    except BaseException:
-        connecting.close()
-        raise
-    return connecting
+def _address(node: Json) -> URL:
+    """Where the kubelet of a node listens."""
+    status = node.get("status") or {}
+    addresses = {one["type"]: one["address"] for one in status.get("addresses") or ()}
+    host = addresses.get("InternalIP") or addresses.get("Hostname") or node["metadata"]["name"]
+    port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or _PORT
+    return URL.build(scheme="https", host=host, port=port, path="/")

@@ -101,6 +101,11 @@ class Registry:
         found = {resource.version for resource in self.resources.values() if resource.group == group}
         return sorted(found, key=_rank, reverse=True)
 
+    def custom_versions(self, group: str, plural: str) -> list[tuple[str, str]]:
+        """Version and kind of every served version of a custom resource, the most preferred first."""
+        found = (self.find(group, version, plural) for version in self.versions(group))
+        return [(one.version, one.kind) for one in found if one is not None and one.custom is not None]
+
     def of(self, group: str, version: str) -> list[Resource]:
         return [r for r in self.resources.values() if (r.group, r.version) == (group, version)]
 

@@ -24,6 +24,7 @@ from linnet.local.api.kubelet import Kubelet
 from linnet.local.api.openapi import OpenApi
 from linnet.local.api.options import VERSION, Options
 from linnet.local.api.pages import Pages
+from linnet.local.api.proxying import Proxy
 from linnet.local.api.rbac import Authorizer
 from linnet.local.api.reading import Reader
 from linnet.local.api.schemas import Schemas
@@ -68,6 +69,7 @@ async def running(options: Options) -> AsyncIterator[Store]:
         parts = _parts(options, store, pki, network)
         stack.push_async_callback(parts.admission.close)
         stack.push_async_callback(parts.kubelet.close)
+        stack.push_async_callback(parts.front.proxy.close)
         await bootstrap.objects(parts.writer, parts.cluster, pki, network)
         bootstrap.kubeconfigs(options, pki)
         await _listen(parts, options, _tls(pki), stack)
@@ -95,7 +97,12 @@ def _parts(options: Options, store: Store, pki: Pki, network: ipaddress.IPv4Netw
     def configurations(plural: str) -> Iterable[Json]:
         return cluster.objects(f"{_ADMISSION}/{plural}")
 
-    admission = Admission(configurations=configurations, lookup=cluster.lookup, dial=options.dial)
+    admission = Admission(
+        configurations=configurations,
+        lookup=cluster.lookup,
+        dial=options.dial,
+        versions=cluster.registry.custom_versions,
+    )
     writer = Writer(cluster, admission, Addresses(store, network))
     deleter = Deleter(cluster, writer)
     subresources = Subresources(cluster, writer, deleter, signer)
@@ -105,7 +112,8 @@ def _parts(options: Options, store: Store, pki: Pki, network: ipaddress.IPv4Netw
     verbs = Verbs(cluster, Reader(cluster), writer, deleter, subresources, authenticator, authorizer, ending)
     openapi = OpenApi(cluster.registry, cluster.schemas, VERSION)
     pages = Pages(cluster.registry, openapi, signer, bootstrap.version())
-    front = Front(authenticator, authorizer, pages, verbs, Streams(cluster, kubelet))
+    proxy = Proxy(cluster, kubelet, options.dial)
+    front = Front(authenticator, authorizer, pages, verbs, Streams(cluster, kubelet), proxy)
     return _Parts(cluster, writer, admission, kubelet, front, ending)
 
 

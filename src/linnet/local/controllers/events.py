@@ -9,14 +9,19 @@ from linnet.kube.errors import NotFound
 from linnet.kube.kinds import EVENT
 
 Object = dict[str, Any]
+_ACTIONS = {"Scheduled": "Binding"}
 _REMEMBERED = 1000  # distinct events whose count is kept
 
 
 class Recorder:
-    """Writes Events about objects in the name of one component."""
+    """Writes Events about objects in the name of one component.
 
-    def __init__(self, client: Client, component: str) -> None:
-        self._client, self._component = client, component
+    With `instance` they have the form of events.k8s.io, as a scheduler writes them: the time is `eventTime`,
+    there is no source, and repetitions are a series.
+    """
+
+    def __init__(self, client: Client, component: str, *, instance: str = "") -> None:
+        self._client, self._component, self._instance = client, component, instance
         self._known: dict[tuple[str, str, str], tuple[str, int]] = {}
 
     async def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
@@ -29,7 +34,7 @@ class Recorder:
         if known:
             name, count = known
             try:
-                await self._client.patch(EVENT, name, namespace, {"count": count + 1, "lastTimestamp": now})
+                await self._client.patch(EVENT, name, namespace, self._again(count + 1, now))
             except NotFound:
                 known = None
             else:
@@ -42,6 +47,11 @@ class Recorder:
         self._known[key] = (name, 1)
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
+
+    def _again(self, count: int, now: str) -> Object:
+        if self._instance:
+            return {"series": {"count": count, "lastObservedTime": _precise()}}
+        return {"count": count, "lastTimestamp": now}
 
     def _event(
         self, about: Object, name: str, namespace: str, reason: str, message: str, now: str, *, warning: bool
@@ -56,7 +66,7 @@ class Recorder:
         }
         if meta.get("namespace"):
             involved["namespace"] = namespace
-        return {
+        event = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
@@ -64,9 +74,15 @@ class Recorder:
             "reason": reason,
             "message": message,
             "type": "Warning" if warning else "Normal",
-            "source": {"component": self._component},
             "reportingComponent": self._component,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
         }
+        if self._instance:
+            new = {"action": _ACTIONS.get(reason, "Scheduling"), "reportingInstance": self._instance}
+            return {**event, **new, "source": {}, "eventTime": _precise()}
+        old = {"firstTimestamp": now, "lastTimestamp": now, "count": 1}
+        return {**event, **old, "source": {"component": self._component}}
+
+
+def _precise() -> str:
+    """The time in microseconds, as `eventTime` has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

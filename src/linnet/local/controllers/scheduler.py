@@ -49,7 +49,7 @@ class Scheduler:
 
     def __init__(self, client: Client, pods: Mirror, nodes: Mirror) -> None:
         self._client, self._pods, self._nodes = client, pods, nodes
-        self._events = Recorder(client, NAME)
+        self._events = Recorder(client, NAME, instance=NAME)
         self.queue: Queue[Key] = Queue("scheduler", self.reconcile)
 
     def pod_changed(self, new: Object) -> None:

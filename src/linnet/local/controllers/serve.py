@@ -23,6 +23,7 @@ from linnet.local.controllers.disruption import DisruptionController
 from linnet.local.controllers.endpoint_slice import EndpointSliceController
 from linnet.local.controllers.garbage import GarbageCollector
 from linnet.local.controllers.namespace import FURNITURE, NamespaceController
+from linnet.local.controllers.nodes import NodeController
 from linnet.local.controllers.owners import Object
 from linnet.local.controllers.replica_set import ReplicaSetController
 from linnet.local.controllers.scheduler import Scheduler
@@ -58,7 +59,7 @@ class _Controllers:
             Mirror(client, kind, fields=f"metadata.name={name}", on_change=self._furnishing)
             for kind, name in FURNITURE
         ]
-        self._nodes = mirror(NODE, lambda _old, _new: self._scheduler.node_changed())
+        self._nodes = mirror(NODE, self._node)
         self._budgets = mirror(POD_DISRUPTION_BUDGET, self._budget)
         self._namespace_controller = NamespaceController(client, self._namespaces, ca=ca)
         self._deployment_controller = DeploymentController(client, self._deployments, self._sets)
@@ -67,6 +68,7 @@ class _Controllers:
             client, self._services, self._pods, self._slices, self._endpoints
         )
         self._scheduler = Scheduler(client, self._pods, self._nodes)
+        self._node_controller = NodeController(client, self._nodes)
         self._disruption = DisruptionController(client, self._budgets, self._pods)
         self._garbage = GarbageCollector(client)
 
@@ -95,6 +97,7 @@ class _Controllers:
             tasks.create_task(self._slice_controller.queue.run())
             tasks.create_task(self._scheduler.queue.run())
             tasks.create_task(self._disruption.queue.run())
+            tasks.create_task(self._node_controller.queue.run())
 
     def _pod(self, old: Object | None, new: Object | None) -> None:
         self._set_controller.pod_changed(old, new)
@@ -104,6 +107,11 @@ class _Controllers:
         for pod in (old, new):
             if pod is not None:
                 self._disruption.pod_changed(pod)
+
+    def _node(self, _old: Object | None, new: Object | None) -> None:
+        self._scheduler.node_changed()
+        if new is not None:
+            self._node_controller.queue.add(key_of(new))
 
     def _service(self, old: Object | None, new: Object | None) -> None:
         changed = new or old
