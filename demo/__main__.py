@@ -73,6 +73,8 @@ def _report(played: Played) -> int:
     _say(played.gateway.text.rstrip())
     for pod, report in sorted(played.callers.items()):
         _say(f"{pod}: {report.requests} requests, {report.failed} failed (service to service)")
+        if report.failed:
+            _say(report.text.rstrip())
     _say(f"\n{played.requests} requests in all, {played.failed} failed.")
     silent = not played.gateway.requests or not any(report.requests for report in played.callers.values())
     return 1 if played.failed or silent else 0
