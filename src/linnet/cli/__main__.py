@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, first line of its help)
     "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
+    "gateway": ("linnet.cli.gateway:gateway", "See which revision serves gateways, and move them."),
     "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
     "kubectl": (
         "linnet.cli.kubectl.command:kubectl",
@@ -24,7 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "manifest": ("linnet.cli.manifest:manifest", "Print the objects that install would apply."),
     "pilot-agent": ("linnet.cli.proxy:pilot_agent", "The commands of Istio's agent."),
-    "profile": ("linnet.cli.profile:profile", "List and show the built-in profiles."),
+    "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),
+    "profile": ("linnet.cli.profile:profile", "List, show and compare profiles."),
     "proxy": ("linnet.cli.proxy:proxy", "Run Envoy as sidecar or router of this pod."),
     "istio-iptables": ("linnet.cli.proxy:istio_iptables", "Send this pod's traffic through Envoy."),
     "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
@@ -35,13 +37,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "linnet.cli.proxy_status:proxy_status",
         "Show which proxies are connected, and to what.",
     ),
+    "verify-install": (
+        "linnet.cli.verify_install:verify_install",
+        "Check an installation, object by object and by dry run.",
+    ),
     "version": ("linnet.cli.version:version", "Show versions: this command, control planes, proxies."),
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {
+    "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
 }
 ALIASES = {
     "apply": "install",
+    "upgrade": "install",
     "exp": "experimental",
     "x": "experimental",
     "ps": "proxy-status",
@@ -52,7 +60,19 @@ HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "expe
 PLAIN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"})
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Try it on this machine", ("local", "kubectl")),
-    ("Install and upgrade", ("install", "uninstall", "tag", "upgrade", "manifest", "profile")),
+    (
+        "Install and upgrade",
+        (
+            "precheck",
+            "install",
+            "verify-install",
+            "uninstall",
+            "gateway",
+            "tag",
+            "manifest",
+            "profile",
+        ),
+    ),
     ("See what runs", ("proxy-status", "proxy-config", "version", "analyze")),
 )
 LESSON = """\b

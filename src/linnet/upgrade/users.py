@@ -102,6 +102,12 @@ def tags_of(observed: Observed, revision: str, *, without_default: bool = False)
     return found - {NAME} if without_default else found
 
 
+def tagged(observed: Observed, tag: str) -> str:
+    """The revision that a tag names; empty: there is no such tag."""
+    hooks = (hook for hook in observed.injectors if labels_of(hook).get(TAG_LABEL) == tag)
+    return next((revision_label(hook) for hook in hooks), "")
+
+
 def revision_of_pod(pod: Object) -> str:
     """The revision of a pod's proxy (by status, annotation, environment, label); empty: no proxy."""
     metadata = pod["metadata"]
