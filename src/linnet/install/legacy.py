@@ -11,6 +11,8 @@ from linnet.kube.client import Client, Patch
 from linnet.kube.errors import NotFound
 from linnet.kube.kinds import ENDPOINT_SLICE, SERVICE, VALIDATING_WEBHOOK
 
+LEGACY = "istiod-{}"  # by the namespace of the control plane
+
 
 async def blocking(client: Client, webhook: Mapping[str, Any]) -> str:
     """Why a webhook object refuses whatever it is asked about; empty: it does not."""
@@ -29,7 +31,7 @@ async def settle(client: Client, plane: Plane, *, dry_run: bool = False) -> str:
 
     Returns what was (or would be) done, in words; empty: nothing.
     """
-    name = f"istiod-{plane.namespace}"
+    name = LEGACY.format(plane.namespace)
     try:
         live = await client.get(VALIDATING_WEBHOOK, name)
     except NotFound:

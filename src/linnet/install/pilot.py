@@ -189,11 +189,11 @@ def values_record(plane: Plane) -> Object:
 
 def recorded(config_map: Mapping[str, Any]) -> Plane | None:
     """The plane that a `values-REV` ConfigMap describes; None when another tool wrote it."""
-    text = (config_map.get("data") or {}).get("operator")
-    if not text:
+    data = config_map.get("data") or {}
+    if not data.get("operator"):
         return None
-    record = json.loads(text)
-    return Plane(spec=record["spec"], version=record["version"], owner=record["owner"])
+    record, original = json.loads(data["operator"]), json.loads(data.get("original-values") or "{}")
+    return Plane(spec=record["spec"], version=record["version"], owner=record["owner"], original=original)
 
 
 def autoscaler(plane: Plane) -> Object:
