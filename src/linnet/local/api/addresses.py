@@ -15,6 +15,7 @@ Json = dict[str, Any]
 _NODE_PORTS = range(30_000, 32_768)
 # Addresses below are for people who choose their own. Source: Kubernetes, static band of a service range.
 _STATIC = 256
+_DNS = 10  # the address of the cluster's DNS, which serves without a Service
 
 
 class Refusal(Exception):
@@ -36,6 +37,7 @@ class Addresses:
     _random: random.Random = field(default_factory=random.SystemRandom)
 
     def __post_init__(self) -> None:
+        self._ips[str(self.network[_DNS])] = ""
         for record in self.store.records("services"):
             self._take(record.key, record.load())
         self.store.follow("services", self._changed)
@@ -90,8 +92,8 @@ class Addresses:
             spec["clusterIPs"] = ["None"]
             return
         if wanted:
-            if wanted != before.get("clusterIP"):
-                self._claim(key, wanted)
+            if not before.get("clusterIP"):
+                self._claim(key, wanted)  # an address that is there stays: the checks see to that
         else:
             spec["clusterIP"] = self._free_ip(key)
         spec["clusterIPs"] = [spec["clusterIP"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from linnet.local.api import hookchecks, kindchecks, metachecks, podchecks, workloadchecks
+from linnet.local.api import hookchecks, kindchecks, metachecks, podchecks, servicechecks, workloadchecks
 from linnet.local.api.causes import Cause, required
 
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ def causes(
 
 _KINDS: dict[tuple[str, str], Check] = {
     ("", "Pod"): podchecks.pod,
-    ("", "Service"): kindchecks.service,
+    ("", "Service"): servicechecks.service,
     ("", "ConfigMap"): kindchecks.config_map,
     ("", "Secret"): kindchecks.secret,
     ("", "Endpoints"): kindchecks.endpoints,

@@ -1,4 +1,4 @@
-"""What Kubernetes refuses in Services, ConfigMaps, RBAC objects and other small kinds.
+"""What Kubernetes refuses in ConfigMaps, RBAC objects and other small kinds.
 
 Source: Kubernetes, `pkg/apis/*/validation`; texts observed with 1.35.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from linnet.local.api import metachecks, names
 from linnet.local.api.causes import (
     Cause,
-    duplicate,
     forbidden,
     invalid,
     not_supported,
@@ -19,7 +18,7 @@ from linnet.local.api.causes import (
     shown,
     too_long,
 )
-from linnet.local.api.containerchecks import port, port_or_name
+from linnet.local.api.containerchecks import port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +27,6 @@ Json = dict[str, Any]
 
 _MOST_DATA = 1024 * 1024  # bytes of a ConfigMap or Secret
 _BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _SECRET_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -36,64 +34,6 @@ _SECRET_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
-
-
-def service(obj: Json, _old: Json | None, subresource: str) -> list[Cause]:
-    """Violations in a Service, except for addresses and node ports."""
-    if subresource:
-        return []
-    spec = obj.get("spec") or {}
-    kind = spec.get("type")
-    found: list[Cause] = []
-    ports = spec.get("ports") or []
-    if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
-        found.append(required("spec.ports"))
-    if spec.get("sessionAffinity") not in ("ClientIP", "None", None):
-        found.append(not_supported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None")))
-    found += metachecks.labels(spec.get("selector"), "spec.selector")
-    taken: set[str] = set()
-    for at, entry in enumerate(ports):
-        found += _service_port(entry, f"spec.ports[{at}]", named=len(ports) > 1, taken=taken)
-    if kind not in _SERVICE_TYPES:
-        found.append(not_supported("spec.type", kind or "", _SERVICE_TYPES))
-    if kind == "ExternalName":
-        host = spec.get("externalName") or ""
-        if not host:
-            found.append(required("spec.externalName"))
-        else:
-            found += [
-                invalid("spec.externalName", host, why) for why in names.dns_subdomain(host.rstrip("."))
-            ]
-    seen: set[tuple[Any, Any]] = set()
-    for at, entry in enumerate(ports):
-        identity = (entry.get("protocol"), entry.get("port"))
-        if identity in seen:
-            value = {"port": entry.get("port"), "protocol": entry.get("protocol")}
-            found.append(duplicate(f"spec.ports[{at}]", value))
-        seen.add(identity)
-    return found
-
-
-def _service_port(entry: Json, path: str, *, named: bool, taken: set[str]) -> list[Cause]:
-    found: list[Cause] = []
-    name = entry.get("name") or ""
-    if not name and named:
-        found.append(required(f"{path}.name"))
-    elif name:
-        found += [invalid(f"{path}.name", name, why) for why in names.dns_label(name)]
-        if name in taken:
-            found.append(duplicate(f"{path}.name", name))
-        taken.add(name)
-    number = entry.get("port") or 0
-    found += [invalid(f"{path}.port", number, why) for why in port(number)]
-    if not entry.get("protocol"):
-        found.append(required(f"{path}.protocol"))
-    elif entry["protocol"] not in _PROTOCOLS:
-        found.append(not_supported(f"{path}.protocol", entry["protocol"], _PROTOCOLS))
-    target = entry.get("targetPort")
-    if target and target != number:
-        found += port_or_name(target, f"{path}.targetPort")
-    return found
 
 
 def config_map(obj: Json, old: Json | None, _subresource: str) -> list[Cause]:

@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from linnet.local.api import crds, pods
+from linnet.local.api import crds, pods, servicechecks
 from linnet.local.api.registry import Resource
 from linnet.local.api.users import User
 
@@ -106,6 +106,8 @@ def for_update(
     """A changed object: its generation follows its spec; the rest as its kind demands."""
     if resource.name == "apiextensions.k8s.io/customresourcedefinitions" and not subresource:
         _crd(new, old, now, others)
+    if resource.name == "services" and not subresource:
+        servicechecks.settled(new, old)
     generation = old["metadata"].get("generation")
     if has_generation(resource):
         changed = subresource != "binding" and _desired(new) != _desired(old)
