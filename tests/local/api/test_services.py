@@ -32,8 +32,10 @@ def _service(**spec: Any) -> Json:
         (
             {"externalTrafficPolicy": "Local"},
             [
-                'spec.externalTrafficPolicy: Invalid value: "Local": '
-                "may only be set for externally-accessible services"
+                (
+                    'spec.externalTrafficPolicy: Invalid value: "Local": '
+                    "may only be set for externally-accessible services"
+                )
             ],
         ),
         (
@@ -43,18 +45,24 @@ def _service(**spec: Any) -> Json:
         (
             {"ipFamilyPolicy": "RequireDualStack"},
             [
-                'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": '
-                "this cluster is not configured for dual-stack services"
+                (
+                    'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": '
+                    "this cluster is not configured for dual-stack services"
+                )
             ],
         ),
         (
             {"loadBalancerSourceRanges": ["y"], "externalIPs": ["x"]},
             [
-                'spec.externalIPs[0]: Invalid value: "x": '
-                "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+                (
+                    'spec.externalIPs[0]: Invalid value: "x": '
+                    "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+                ),
                 "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
-                'spec.LoadBalancerSourceRanges[0]: Invalid value: "y": '
-                "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+                (
+                    'spec.LoadBalancerSourceRanges[0]: Invalid value: "y": '
+                    "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+                ),
             ],
         ),
         (
