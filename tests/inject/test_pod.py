@@ -124,6 +124,21 @@ def test_drain_hooks(configuration: Configure, pod: MakePod) -> None:
     assert container(result, "own")["lifecycle"] == {"preStop": {"exec": {"command": ["stop"]}}}
 
 
+@pytest.mark.parametrize(
+    ("grace", "drain"), [(None, None), (10, None), (30, None), (60, "83s"), (3600, "5393s")]
+)
+def test_envoy_drains_as_long_as_the_pod_may(
+    configuration: Configure, pod: MakePod, grace: int | None, drain: str | None
+) -> None:
+    """Two thirds of its drain time are no less than what the hook takes; what the user says wins."""
+    spec = {} if grace is None else {"terminationGracePeriodSeconds": grace}
+    result = injected(pod(**spec), "shop", configuration())
+    assert json.loads(environment(result)["PROXY_CONFIG"]).get("drainDuration") == drain
+    notes = {"proxy.istio.io/config": "drainDuration: 7s"}
+    result = injected(pod(notes, **spec), "shop", configuration())
+    assert json.loads(environment(result)["PROXY_CONFIG"])["drainDuration"] == "7s"
+
+
 def test_drain_hooks_can_be_switched_off(configuration: Configure, pod: MakePod) -> None:
     """By annotation."""
     result = injected(pod({"linnet.io/drain": "false"}), "shop", configuration())
