@@ -153,18 +153,29 @@ async def test_the_default_moves_and_goes(client: Client, plane: Make) -> None:
     assert await drop_default(client, plane("new")) == []
 
 
+async def set_tag(client: Client, name: str, revision: str, *, overwrite: bool = False) -> None:
+    """As `tag set` does."""
+    wish = tags.Wish(name, revision, "istio-system", overwrite=overwrite)
+    await tags.set_tag(client, wish, await tags.planned(client, wish))
+
+
 async def test_tags(client: Client, plane: Make) -> None:
     """A tag is set, refused, moved, listed and removed."""
     for revision in ("tag-a", "tag-b"):
         await apply(client, plane(revision))
-    await tags.set_tag(client, "prod", "tag-a", "istio-system", overwrite=False)
-    with pytest.raises(tags.TagError, match="already exists, and --overwrite is false"):
-        await tags.set_tag(client, "prod", "tag-b", "istio-system", overwrite=False)
-    with pytest.raises(tags.TagError, match="found existing control plane revision with same name"):
-        await tags.set_tag(client, "tag-b", "tag-a", "istio-system", overwrite=False)
-    with pytest.raises(tags.TagError, match="cannot find MutatingWebhookConfiguration"):
-        await tags.set_tag(client, "prod", "nope", "istio-system", overwrite=True)
-    await tags.set_tag(client, "prod", "tag-b", "istio-system", overwrite=True)
+        ready = {"status": {"readyReplicas": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}}
+        await client.patch(DEPLOYMENT, f"istiod-{revision}", "istio-system", ready, subresource="status")
+    await set_tag(client, "prod", "tag-a")
+    for name, revision, overwrite, message in (
+        ("prod", "tag-b", False, "already exists, and --overwrite is false; it names revision tag-a"),
+        ("tag-b", "tag-a", False, "found existing control plane revision with same name"),
+        ("prod", "nope", True, "cannot find MutatingWebhookConfiguration or Service with revision nope"),
+        ("next", "prod", False, "prod is itself a tag; name a revision: .*tag-a, tag-b"),
+        ("Prod", "tag-a", False, 'invalid tag "Prod"'),
+    ):
+        with pytest.raises(tags.TagError, match=message):
+            await set_tag(client, name, revision, overwrite=overwrite)
+    await set_tag(client, "prod", "tag-b", overwrite=True)
     assert [row.revision for row in await tags.listed(client) if row.tag == "prod"] == ["tag-b"]
     await tags.remove_tag(client, "prod", "istio-system")
     assert [row for row in await tags.listed(client) if row.tag == "prod"] == []

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("linnet.cli.profile:profile", "List, show and compare profiles."),
     "proxy": ("linnet.cli.proxy:proxy", "Run Envoy as sidecar or router of this pod."),
     "istio-iptables": ("linnet.cli.proxy:istio_iptables", "Send this pod's traffic through Envoy."),
+    "revision": ("linnet.cli.revision:revision", "See which revisions there are, and who is on each."),
     "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
     "discovery": ("linnet.cli.discovery:discovery", "Run istiod: watches, xDS, CA, webhooks."),
@@ -44,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("linnet.cli.version:version", "Show versions: this command, control planes, proxies."),
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {
+    "revision": ("linnet.cli.revision:revision", "See which revisions there are, and who is on each."),
+    "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
     "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
 }

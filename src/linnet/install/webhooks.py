@@ -98,6 +98,57 @@ def injector(plane: Plane, *, active: bool = True) -> Object:
     )
 
 
+def injector_name(namespace: str) -> str:
+    """The injector of an un-revisioned plane in a namespace."""
+    return "istio-sidecar-injector" + ("" if namespace == "istio-system" else f"-{namespace}")
+
+
+def deactivated(hook: Object) -> Object:
+    """An un-revisioned injector as it is when the default tag does its work: it matches nothing."""
+    never = {"matchLabels": {DEACTIVATED: "never-match"}}
+    entries = [{**entry, "namespaceSelector": never, "objectSelector": never} for entry in hook["webhooks"]]
+    return {**hook, "webhooks": entries}
+
+
+def activated(hook: Object) -> Object:
+    """An un-revisioned injector with the selectors that its entries' names stand for."""
+    rows = {prefix + SUFFIX: row for prefix, *row in selectors(NAME, default=True, everywhere=True)}
+    entries = []
+    for entry in hook["webhooks"]:
+        if entry["name"] in rows:
+            namespaces, objects = ({"matchExpressions": row} for row in rows[entry["name"]])
+            entries.append({**entry, "namespaceSelector": namespaces, "objectSelector": objects})
+        else:
+            entries.append(entry)
+    return {**hook, "webhooks": entries}
+
+
+def alias(canonical: Object, name: str) -> Object:
+    """The webhook of a tag made from a revision's own one: whatever that calls, the tag calls."""
+    own = next(entry for entry in canonical["webhooks"] if entry["name"].endswith(SUFFIX))
+    kept = {key: own[key] for key in own if key not in ("name", "namespaceSelector", "objectSelector")}
+    meta = canonical["metadata"]
+    labelled = {k: v for k, v in (meta.get("labels") or {}).items() if "operator.istio.io" not in k}
+    entries = [
+        {
+            **kept,
+            "name": prefix + SUFFIX,
+            "namespaceSelector": {"matchExpressions": namespaces},
+            "objectSelector": {"matchExpressions": objects},
+        }
+        for prefix, namespaces, objects in selectors(name, default=False, everywhere=False)
+    ]
+    tagged = f"istio-revision-tag-{name}"
+    return made(
+        _API,
+        "MutatingWebhookConfiguration",
+        tagged,
+        {**labelled, "app": "sidecar-injector", TAG_LABEL: name},
+        annotations=meta.get("annotations"),
+        webhooks=entries,
+    )
+
+
 def _validator_entry(plane: Plane, name: str, requirement: Requirement) -> Object:
     entry: Object = {
         "name": name,
