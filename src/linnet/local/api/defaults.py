@@ -222,6 +222,10 @@ def _binding(obj: Json) -> None:
             fill(subject, apiGroup=_RBAC)
 
 
+def _role(obj: Json) -> None:
+    obj.setdefault("rules", None)  # never left out, as Kubernetes writes it
+
+
 def _webhooks(obj: Json, *, mutating: bool) -> None:
     for hook in obj.get("webhooks") or ():
         fill(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
@@ -355,6 +359,8 @@ _KINDS: dict[tuple[str, str], Callable[[Json], None]] = {
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("policy", "PodDisruptionBudget"): _disruption_budget,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
+    (_RBAC, "Role"): _role,
+    (_RBAC, "ClusterRole"): _role,
     (_RBAC, "RoleBinding"): _binding,
     (_RBAC, "ClusterRoleBinding"): _binding,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _mutating,

@@ -202,7 +202,13 @@ def role(obj: Json, _old: Json | None, _subresource: str) -> list[Cause]:
         path = f"rules[{at}]"
         if not rule.get("verbs"):
             found.append(required(f"{path}.verbs", "verbs must contain at least one value"))
-        if rule.get("nonResourceURLs"):
+        if urls := rule.get("nonResourceURLs"):
+            if obj.get("kind") == "Role":
+                why = "namespaced rules cannot apply to non-resource URLs"
+                found.append(invalid(f"{path}.nonResourceURLs", urls, why))
+            if any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
+                why = "rules cannot apply to both regular resources and non-resource URLs"
+                found.append(invalid(f"{path}.nonResourceURLs", urls, why))
             continue
         if not rule.get("apiGroups"):
             found.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))

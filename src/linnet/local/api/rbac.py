@@ -53,7 +53,7 @@ class Authorizer:
         """Whether a rule of the user's roles covers the request."""
         if MASTERS in user.groups:
             return True
-        return any(_covers(rule, wanted) for rule in self.rules(user, wanted.namespace))
+        return any(covers(rule, wanted) for rule in self.rules(user, wanted.namespace))
 
     def rules(self, user: User, namespace: str) -> tuple[Json, ...]:
         """Every rule that holds for the user in a namespace ("" for the cluster alone)."""
@@ -119,10 +119,11 @@ def _binds(binding: Json, user: User) -> bool:
     return False
 
 
-def _covers(rule: Json, wanted: Attributes) -> bool:
+def covers(rule: Json, wanted: Attributes) -> bool:
+    """Whether a rule allows it."""
     if not _has(rule.get("verbs"), wanted.verb):
         return False
-    if not wanted.resource:
+    if not wanted.resource:  # another path
         return any(_is_under(wanted.path, pattern) for pattern in rule.get("nonResourceURLs") or ())
     if not _has(rule.get("apiGroups"), wanted.group):
         return False

@@ -19,6 +19,7 @@ from linnet.local.api.certificates import Pki, subjects
 from linnet.local.api.cluster import Cluster
 from linnet.local.api.definitions import definitions
 from linnet.local.api.deleting import Deleter
+from linnet.local.api.escalation import Guard
 from linnet.local.api.http import Front
 from linnet.local.api.kubelet import Kubelet
 from linnet.local.api.openapi import OpenApi
@@ -103,7 +104,7 @@ def _parts(options: Options, store: Store, pki: Pki, network: ipaddress.IPv4Netw
         dial=options.dial,
         versions=cluster.registry.custom_versions,
     )
-    writer = Writer(cluster, admission, Addresses(store, network))
+    writer = Writer(cluster, admission, Addresses(store, network), Guard(cluster, authorizer))
     deleter = Deleter(cluster, writer)
     subresources = Subresources(cluster, writer, deleter, signer)
     ending = Ending()

@@ -30,6 +30,7 @@ from linnet.local.api.admission import Admission, Denied, Review
 from linnet.local.api.causes import required
 from linnet.local.api.cluster import CRDS, Cluster, timestamp
 from linnet.local.api.copies import copied
+from linnet.local.api.escalation import Guard
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.store import Record, Stale
@@ -76,7 +77,8 @@ class Options(Struct, frozen=True):
 class Writer:
     """Writes objects as Kubernetes would; every method answers with the object in the resource's version."""
 
-    def __init__(self, cluster: Cluster, admission: Admission, addresses: Addresses) -> None:
+    def __init__(self, cluster: Cluster, admission: Admission, addresses: Addresses, guard: Guard) -> None:
+        self._guard = guard
         self._cluster = cluster
         self._admission = admission
         self._addresses = addresses
@@ -107,8 +109,6 @@ class Writer:
             cause = required("metadata.name", "name or generateName is required")
             raise refusals.invalid(resource, "", [cause])
         self._check_namespace(resource, namespace, metadata)
-        if resource.name in _UNATTENDED:
-            options.warn(f"the local cluster only stores a {resource.kind}: {_UNATTENDED[resource.name]}")
         obj = self._defaulted(resource, obj)
         if resource.sub("status") and resource.name not in preparing.WRITES_STATUS:
             obj.pop("status", None)
@@ -123,7 +123,10 @@ class Writer:
         if not metadata.get("name"):
             metadata["name"] = metadata["generateName"][: _NAME - 5] + pods.suffix()
         preparing.for_create(resource, obj, options.user, timestamp(), self._others(resource))
-        return await self._insert(resource, namespace, obj, options)
+        made = await self._insert(resource, namespace, obj, options)
+        if resource.name in _UNATTENDED:
+            options.warn(f"the local cluster only stores a {resource.kind}: {_UNATTENDED[resource.name]}")
+        return made
 
     async def change(
         self,
@@ -272,6 +275,7 @@ class Writer:
         wants_addresses = resource.name == "services" and not subresource
         with self._assigned(resource, record.key, new, live if wants_addresses else None, wants_addresses):
             checking.check(resource, self._cluster.node(resource), new, live, subresource)
+            self._guard.check(resource, new, live, options.user)
             review = self._review("UPDATE", resource, namespace, new, live, options, told)
             await self._validated(review, options)
             if new == live and not carrying.unheld(resource, new):
@@ -357,6 +361,7 @@ class Writer:
         try:
             with self._assigned(resource, key, obj, None, resource.name == "services"):
                 checking.check(resource, self._cluster.node(resource), obj, None, "")
+                self._guard.check(resource, obj, None, options.user)
                 review = self._review("CREATE", resource, namespace, obj, None, options, "")
                 await self._validated(review, options)
                 if self._cluster.store.latest(key) is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from linnet.kube.client import Client
 from linnet.kube.config import Config
 from linnet.kube.kinds import (
+    CLUSTER_ROLE,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     ENDPOINTS,
@@ -18,6 +19,7 @@ from linnet.kube.kinds import (
     Kind,
 )
 from linnet.kube.mirror import Mirror, key_of
+from linnet.local.controllers.aggregation import AggregationController
 from linnet.local.controllers.deployment import DeploymentController
 from linnet.local.controllers.disruption import DisruptionController
 from linnet.local.controllers.endpoint_slice import EndpointSliceController
@@ -60,6 +62,8 @@ class _Controllers:
             for kind, name in FURNITURE
         ]
         self._nodes = mirror(NODE, self._node)
+        self._roles = mirror(CLUSTER_ROLE, lambda _old, _new: self._aggregation.role_changed())
+        self._aggregation = AggregationController(client, self._roles)
         self._budgets = mirror(POD_DISRUPTION_BUDGET, self._budget)
         self._namespace_controller = NamespaceController(client, self._namespaces, ca=ca)
         self._deployment_controller = DeploymentController(client, self._deployments, self._sets)
@@ -83,6 +87,7 @@ class _Controllers:
             self._namespaces,
             self._nodes,
             self._budgets,
+            self._roles,
             *self._furniture,
         ]
         async with asyncio.TaskGroup() as tasks:
@@ -98,6 +103,7 @@ class _Controllers:
             tasks.create_task(self._scheduler.queue.run())
             tasks.create_task(self._disruption.queue.run())
             tasks.create_task(self._node_controller.queue.run())
+            tasks.create_task(self._aggregation.queue.run())
 
     def _pod(self, old: Object | None, new: Object | None) -> None:
         self._set_controller.pod_changed(old, new)
