@@ -94,6 +94,13 @@ def test_claim_of_a_node() -> None:
     )
 
 
+@pytest.mark.parametrize("version", ["", "dev", "1.x"])
+def test_an_envoy_that_does_not_tell_its_version_counts_as_the_newest(version: str) -> None:
+    """Its views equal those of the newest."""
+    claim = claims.claim_of(Node("sidecar~1~web.shop~shop.svc", version=version))
+    assert claim.envoy == (1, 40)
+
+
 @pytest.mark.parametrize(
     ("name", "metadata"),
     [

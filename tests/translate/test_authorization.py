@@ -35,27 +35,29 @@ def never(held: Policy) -> bool:
     return held.principals[0].not_id.any is True and len(held.principals) == 1
 
 
+UNSEEN = {"when": [{"key": "experimental.envoy.filters.network.x[y]", "values": ["z"]}]}
 CLAIM = {"from": [{"source": {"requestPrincipals": ["*"]}}]}
 PATH = {"to": [{"operation": {"paths": ["/x"]}}]}
 
 
 def test_allowed_by_what_cannot_be_seen_is_allowed_to_nobody() -> None:
     """A field without effect keeps its alternative of ALLOW from matching."""
-    (held,) = rules(policy("ALLOW", CLAIM), http=True)
+    (held,) = rules(policy("ALLOW", UNSEEN), http=True)
     assert held.principals[0].and_ids.ids[0].not_id.any is True
 
 
 def test_denied_by_what_cannot_be_seen_is_denied_to_everybody() -> None:
     """A field without effect leaves its alternative of DENY without that condition."""
-    (held,) = rules(policy("DENY", CLAIM), http=True)
+    (held,) = rules(policy("DENY", UNSEEN), http=True)
     assert held.principals[0].any is True
 
 
-def test_request_on_a_connection() -> None:
-    """ALLOW for a path lets no connection through; DENY of a path lets none through either."""
-    (allow,) = rules(policy("ALLOW", PATH), http=False)
+@pytest.mark.parametrize("rule", [PATH, CLAIM], ids=["path", "token"])
+def test_request_on_a_connection(rule: dict[str, Any]) -> None:
+    """ALLOW for a path or a token lets no connection through; DENY of one lets none through either."""
+    (allow,) = rules(policy("ALLOW", rule), http=False)
     assert never(allow)
-    (deny,) = rules(policy("DENY", PATH), http=False)
+    (deny,) = rules(policy("DENY", rule), http=False)
     assert deny.permissions[0].any is True
     assert deny.principals[0].any is True
 

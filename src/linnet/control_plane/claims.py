@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from linnet.control_plane.identity import Identity, mismatch
-from linnet.model.proxy import ProxyClaim, ProxyKind
+from linnet.model.proxy import NEWEST_ENVOY, ProxyClaim, ProxyKind
 from linnet.xds.messages import Node
 
 
@@ -64,4 +64,4 @@ def _envoy(version: str) -> tuple[int, int]:
     """Major and minor version; one that cannot be read counts as the newest that we know."""
     major, _, rest = version.partition(".")
     minor = rest.partition(".")[0]
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else ProxyClaim.envoy
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else NEWEST_ENVOY

@@ -5,6 +5,7 @@ in a DENY policy the field is left out, so that the alternative matches more.
 Source: Istio, AuthorizationPolicy.
 """
 
+import re
 from collections.abc import Iterator
 
 from linnet.ingest.decode import Item, spec_of
@@ -23,7 +24,7 @@ _SOURCE_FIELDS = (
     ("ip_blocks", Kind.IP),
     ("remote_ip_blocks", Kind.REMOTE_IP),
     ("trust_domains", Kind.PRINCIPAL),
-    ("request_principals", Kind.NEVER),
+    ("request_principals", Kind.REQUEST_PRINCIPAL),
 )
 _OPERATION_FIELDS = (
     ("hosts", Kind.HOST),
@@ -40,7 +41,11 @@ _KEYS = {
     "destination.ip": Kind.DESTINATION_IP,
     "destination.port": Kind.PORT,
     "connection.sni": Kind.SNI,
+    "request.auth.principal": Kind.REQUEST_PRINCIPAL,
 }
+# What a token says about whom it is for, and who presents it.
+_CLAIMS = {"request.auth.audiences": "aud", "request.auth.presenter": "azp"}
+_CLAIM = re.compile(r"request\.auth\.claims((?:\[[^\[\]\n]+\])+)")
 _CIDR = {Kind.IP, Kind.REMOTE_IP, Kind.DESTINATION_IP}
 
 
@@ -104,6 +109,9 @@ class _Reader:
             if not is_header_name(name):
                 self._report.invalid(f"{path}.key", f"{name!r} is not the name of a header")
                 kind = Kind.NEVER
+        claim = _claim(when.key)
+        if claim:
+            kind, name = Kind.CLAIM, claim
         for values, negated in ((when.values, False), (when.not_values, True)):
             if values:
                 where = f"{path}.{'notValues' if negated else 'values'}"
@@ -144,6 +152,12 @@ class _Reader:
             return wildcard(value)
         self._report.invalid(path, f"{value!r} {fault}")
         return None
+
+
+def _claim(key: str) -> str:
+    """The path of the claim that a key means, joined by line ends; empty for another key."""
+    found = _CLAIM.fullmatch(key)
+    return "\n".join(found[1][1:-1].split("][")) if found else _CLAIMS.get(key, "")
 
 
 def _camel(name: str) -> str:

@@ -18,12 +18,14 @@ from linnet.ingest.report import Report
 from linnet.ingest.routes import virtual_service
 from linnet.ingest.rules import destination_rule
 from linnet.ingest.sidecars import sidecar
+from linnet.ingest.tokens import request_authentication
 from linnet.model.gateway import Gateway
 from linnet.model.policy import AuthorizationPolicy, DestinationRule, PeerAuthentication
 from linnet.model.problem import Problem, Ref
 from linnet.model.route import VirtualService
 from linnet.model.sidecar import Sidecar
 from linnet.model.snapshot import MeshConfig
+from linnet.model.tokens import RequestAuthentication
 
 Reader = Callable[[Item, MeshConfig, Report], Any]
 Changes = Mapping[tuple[str, str, str], Raw | None]
@@ -33,6 +35,7 @@ _READERS: Mapping[str, Reader] = {
     "DestinationRule": destination_rule,
     "Gateway": gateway,
     "PeerAuthentication": lambda held, _config, report: peer_authentication(held, report),
+    "RequestAuthentication": lambda held, _config, report: request_authentication(held, report),
     "Sidecar": lambda held, _config, report: sidecar(held, report),
     "AuthorizationPolicy": lambda held, _config, report: authorization_policy(held, report),
 }
@@ -49,6 +52,7 @@ class Configuration(Struct, frozen=True, eq=False):
     peers: tuple[PeerAuthentication, ...] = ()
     authorizations: tuple[AuthorizationPolicy, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
+    tokens: tuple[RequestAuthentication, ...] = ()
     modes: Modes = NO_MODES
     conflicts: Mapping[Ref, tuple[Problem, ...]] = MappingProxyType({})
     source_labels: frozenset[str] = frozenset()  # keys of proxies' labels that some route asks for
@@ -94,6 +98,7 @@ def advance(
         peers=peers,
         authorizations=ordered("AuthorizationPolicy", before.authorizations),
         sidecars=ordered("Sidecar", before.sidecars),
+        tokens=ordered("RequestAuthentication", before.tokens),
         modes=modes(peers, config.root_namespace) if "PeerAuthentication" in changed else before.modes,
         conflicts=conflicts(virtual_services, gateways) if claims else before.conflicts,
         source_labels=_source_labels(virtual_services)

@@ -69,7 +69,6 @@ NOT_HONOURED: Mapping[str, tuple[str, ...]] = {
 WITHOUT_EFFECT = (
     "EnvoyFilter",
     "ProxyConfig",
-    "RequestAuthentication",
     "Telemetry",
     "TrafficExtension",
     "WasmPlugin",

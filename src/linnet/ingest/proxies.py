@@ -8,6 +8,7 @@ from linnet.ingest.workloads import Workload
 from linnet.model.policy import AuthorizationPolicy
 from linnet.model.proxy import Inbound, InboundPort, Outbound, ProxyClaim, ProxyKind, ProxyView, Router
 from linnet.model.service import Labels, Protocol, Service
+from linnet.model.tokens import Issuer
 
 
 def view(claim: ProxyClaim, mesh: Mesh) -> ProxyView:
@@ -79,6 +80,18 @@ def _policies(mesh: Mesh, namespace: str, labels: Labels) -> tuple[Authorization
     )
 
 
+def _issuers(mesh: Mesh, namespace: str, labels: Labels) -> tuple[Issuer, ...]:
+    """Whose tokens a workload believes, by what is said for its namespace and for the mesh."""
+    homes = {namespace, mesh.snapshot.config.root_namespace}
+    found = [
+        issuer
+        for one in mesh.configuration.tokens
+        if one.namespace in homes and (one.selector is None or one.selector <= labels)
+        for issuer in one.issuers
+    ]
+    return tuple(dict.fromkeys(found))
+
+
 def _target(pod: Workload | None, target: str, number: int) -> int | None:
     if pod is not None:
         return pod.port(target, number)
@@ -108,6 +121,7 @@ def _inbound(claim: ProxyClaim, pod: Workload | None, labels: Labels, mesh: Mesh
         mode=effective.mode,
         modes=tuple((port, mode) for port, mode in effective.ports if port not in ports),
         policies=_policies(mesh, claim.namespace, labels),
+        issuers=_issuers(mesh, claim.namespace, labels),
     )
 
 
@@ -122,4 +136,5 @@ def _router(claim: ProxyClaim, pod: Workload | None, labels: Labels, mesh: Mesh)
         gateways=tuple(gateway for gateway in mesh.configuration.gateways if gateway.selector <= labels),
         targets=tuple(sorted(targets.items())),
         policies=_policies(mesh, claim.namespace, labels),
+        issuers=_issuers(mesh, claim.namespace, labels),
     )

@@ -191,15 +191,21 @@ class Kind(StrEnum):
     HEADER = "header"
     DESTINATION_IP = "destination ip"
     SNI = "sni"
+    REQUEST_PRINCIPAL = "request principal"  # of the token: issuer/subject
+    CLAIM = "claim"  # of the token
     NEVER = "never"  # cannot be evaluated
 
 
-HTTP_ONLY = frozenset({Kind.HOST, Kind.METHOD, Kind.PATH, Kind.HEADER, Kind.REMOTE_IP})
+_OF_TOKENS = {Kind.REQUEST_PRINCIPAL, Kind.CLAIM}
+HTTP_ONLY = frozenset({Kind.HOST, Kind.METHOD, Kind.PATH, Kind.HEADER, Kind.REMOTE_IP} | _OF_TOKENS)
 ABOUT_CALLER = frozenset({Kind.PRINCIPAL, Kind.NAMESPACE, Kind.SERVICE_ACCOUNT, Kind.IP, Kind.REMOTE_IP})
 
 
 class Condition(Struct, frozen=True):
-    """One field: any of `values`, and with `negated` none of them. `name` is a header's."""
+    """One field: any of `values`, and with `negated` none of them.
+
+    `name` is a header's; of a claim its path, joined by line ends, which no name holds.
+    """
 
     kind: Kind
     values: tuple[TextMatch, ...]

@@ -8,6 +8,7 @@ from linnet.model.gateway import Gateway
 from linnet.model.policy import AuthorizationPolicy, PeerMode
 from linnet.model.service import Labels, Protocol
 from linnet.model.sidecar import Sight
+from linnet.model.tokens import Issuer
 
 
 class ProxyKind(StrEnum):
@@ -15,6 +16,9 @@ class ProxyKind(StrEnum):
 
     SIDECAR = "sidecar"
     ROUTER = "router"
+
+
+NEWEST_ENVOY = (1, 40)
 
 
 class ProxyClaim(Struct, frozen=True, cache_hash=True):
@@ -29,7 +33,7 @@ class ProxyClaim(Struct, frozen=True, cache_hash=True):
     service_account: str = ""
     ip: str = ""
     labels: Labels = frozenset()
-    envoy: tuple[int, int] = (1, 40)  # major, minor
+    envoy: tuple[int, int] = NEWEST_ENVOY  # major, minor
     domain: str = ""  # DNS domain of the node identifier
 
 
@@ -74,6 +78,7 @@ class Inbound(Struct, frozen=True, cache_hash=True):
     mode: PeerMode
     modes: tuple[tuple[int, PeerMode], ...] = ()
     policies: tuple[AuthorizationPolicy, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
 
 
 class Router(Struct, frozen=True, cache_hash=True):
@@ -82,6 +87,7 @@ class Router(Struct, frozen=True, cache_hash=True):
     gateways: tuple[Gateway, ...]
     targets: tuple[tuple[int, int], ...] = ()
     policies: tuple[AuthorizationPolicy, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
 
 
 class ProxyView(Struct, frozen=True, cache_hash=True):
@@ -90,3 +96,15 @@ class ProxyView(Struct, frozen=True, cache_hash=True):
     outbound: Outbound
     inbound: Inbound | None = None
     router: Router | None = None
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        """Whose tokens are believed."""
+        held = self.inbound or self.router
+        return held.issuers if held is not None else ()
+
+    @property
+    def policies(self) -> tuple[AuthorizationPolicy, ...]:
+        """Who may call."""
+        held = self.inbound or self.router
+        return held.policies if held is not None else ()

@@ -13,14 +13,19 @@ from linnet.envoy.messages import (
     HeaderMatcher,
     HttpFilter,
     HttpRBAC,
+    ListMatcher,
+    MetadataMatcher,
     NetworkFilter,
     NetworkRBAC,
+    OrMatcher,
     PathMatcher,
     Permission,
     Policy,
     Principal,
     RegexMatcher,
+    SourcedMetadata,
     StringMatcher,
+    ValueMatcher,
 )
 from linnet.model.policy import (
     HTTP_ONLY,
@@ -31,9 +36,13 @@ from linnet.model.policy import (
     Kind,
 )
 from linnet.model.route import Test, TextMatch
+from linnet.translate import tokens
 from linnet.translate.wire import any_of, networks, text
 
-_CALLER = {Kind.PRINCIPAL, Kind.NAMESPACE, Kind.SERVICE_ACCOUNT, Kind.IP, Kind.REMOTE_IP, Kind.HEADER}
+_CALLER = {Kind.PRINCIPAL, Kind.NAMESPACE, Kind.SERVICE_ACCOUNT, Kind.IP, Kind.REMOTE_IP, Kind.HEADER} | {
+    Kind.REQUEST_PRINCIPAL,
+    Kind.CLAIM,
+}
 
 
 def http_filters(policies: tuple[AuthorizationPolicy, ...]) -> list[HttpFilter]:
@@ -138,6 +147,8 @@ def _principal(condition: Condition) -> Principal:
         return Principal(not_id=Principal(any=True))
     if condition.kind is Kind.HEADER:
         held = [Principal(header=header(condition.name, value)) for value in condition.values]
+    elif condition.kind is Kind.CLAIM:
+        held = [_claim(condition.name.split("\n"), value) for value in condition.values]
     else:
         held = [_PRINCIPALS[condition.kind](value) for value in condition.values]
     either = Principal(or_ids=Principal.Set(ids=held))
@@ -162,6 +173,48 @@ def _identity(value: TextMatch) -> Principal:
         full = TextMatch(value.test, f"spiffe://{value.value}")
         matcher = text(full)
     return Principal(authenticated=Principal.Authenticated(principal_name=matcher))
+
+
+def _claim(path: list[str], value: TextMatch) -> Principal:
+    """A claim of the request's token that is the text, or a list with it."""
+    empty = value.test in {Test.PREFIX, Test.SUFFIX} and not value.value
+    one = ValueMatcher(string_match=text(TextMatch(Test.PRESENT) if empty else value))
+    either = ValueMatcher(
+        or_match=OrMatcher(value_matchers=[one, ValueMatcher(list_match=ListMatcher(one_of=one))])
+    )
+    steps = [MetadataMatcher.PathSegment(key=key) for key in (tokens.PAYLOAD, *path)]
+    matcher = MetadataMatcher(filter=tokens.FILTER, path=steps, value=either)
+    return Principal(sourced_metadata=SourcedMetadata(metadata_matcher=matcher))
+
+
+def _request_principal(value: TextMatch) -> Principal:
+    """Issuer and subject of the request's token, written with a slash between them.
+
+    Both may hold slashes themselves: each slash of the text may be the one between them.
+    """
+    ways: list[tuple[TextMatch, TextMatch]] = []
+    any_text, parts = TextMatch(Test.PRESENT), value.value.split("/")
+    splits = [("/".join(parts[:n]), "/".join(parts[n:])) for n in range(1, len(parts))]
+    match value.test:
+        case Test.PRESENT:
+            ways = [(any_text, any_text)]
+        case Test.PREFIX:
+            ways = [(value, any_text)]
+            ways += [(_exactly(issuer), TextMatch(Test.PREFIX, rest)) for issuer, rest in splits]
+        case Test.SUFFIX:
+            ways = [(any_text, value)]
+            ways += [(TextMatch(Test.SUFFIX, issuer), _exactly(subject)) for issuer, subject in splits]
+        case _:
+            ways = [(_exactly(issuer), _exactly(subject)) for issuer, subject in splits]
+    found = [
+        Principal(and_ids=Principal.Set(ids=[_claim(["iss"], issuer), _claim(["sub"], subject)]))
+        for issuer, subject in ways
+    ]
+    return Principal(or_ids=Principal.Set(ids=found or [Principal(not_id=Principal(any=True))]))
+
+
+def _exactly(value: str) -> TextMatch:
+    return TextMatch(Test.EXACT, value)
 
 
 def _by_pattern(pattern: str) -> Principal:
@@ -197,6 +250,7 @@ _PRINCIPALS: dict[Kind, Callable[[TextMatch], Principal]] = {
     Kind.PRINCIPAL: _identity,
     Kind.NAMESPACE: _namespace,
     Kind.SERVICE_ACCOUNT: _account,
+    Kind.REQUEST_PRINCIPAL: _request_principal,
     Kind.IP: lambda value: Principal(direct_remote_ip=networks([value.value])[0]),
     Kind.REMOTE_IP: lambda value: Principal(remote_ip=networks([value.value])[0]),
 }

@@ -29,10 +29,10 @@ from linnet.envoy.messages import (
     TlsInspector,
     UuidRequestIdConfig,
 )
-from linnet.model.policy import AuthorizationPolicy
 from linnet.model.snapshot import MeshConfig
-from linnet.translate import authorization, names
+from linnet.translate import authorization, names, tokens
 from linnet.translate.logs import access_logs
+from linnet.translate.tokens import Checks
 from linnet.translate.wire import ads, any_of, duration
 
 FAULT = "envoy.filters.http.fault"
@@ -52,11 +52,12 @@ def _alpn() -> HttpFilter:
     )
 
 
-def _http_filters(policies: tuple[AuthorizationPolicy, ...], *, calls: bool) -> list[HttpFilter]:
+def _http_filters(checks: Checks, *, calls: bool) -> list[HttpFilter]:
     """All HTTP filters in their order; `calls` for proxies that call the mesh."""
     stats = GrpcStats(emit_filter_state=True, stats_for_all_methods=BoolValue(value=False))
     return [
-        *authorization.http_filters(policies),
+        *tokens.filters(checks),
+        *authorization.http_filters(checks.policies),
         HttpFilter(name="envoy.filters.http.grpc_stats", typed_config=any_of(stats)),
         *([_alpn()] if calls else []),
         HttpFilter(name=FAULT, typed_config=any_of(HTTPFault())),
@@ -89,7 +90,7 @@ def _filter(manager: HttpConnectionManager) -> NetworkFilter:
 
 def outbound_http(stat_prefix: str, route: str, config: MeshConfig) -> NetworkFilter:
     """Requests of the application, routed by a route table that comes over ADS."""
-    manager = _manager(stat_prefix, config, _http_filters((), calls=True))
+    manager = _manager(stat_prefix, config, _http_filters(Checks(), calls=True))
     manager.rds.CopyFrom(Rds(route_config_name=route, config_source=ads()))
     return _filter(manager)
 
@@ -97,11 +98,11 @@ def outbound_http(stat_prefix: str, route: str, config: MeshConfig) -> NetworkFi
 def inbound_http(
     stat_prefix: str,
     routes: RouteConfiguration,
-    policies: tuple[AuthorizationPolicy, ...],
+    checks: Checks,
     config: MeshConfig,
 ) -> NetworkFilter:
     """Requests to the workload."""
-    manager = _manager(stat_prefix, config, _http_filters(policies, calls=False))
+    manager = _manager(stat_prefix, config, _http_filters(checks, calls=False))
     manager.route_config.CopyFrom(routes)
     manager.forward_client_cert_details = HttpConnectionManager.APPEND_FORWARD
     details = manager.set_current_client_cert_details
@@ -110,11 +111,9 @@ def inbound_http(
     return _filter(manager)
 
 
-def gateway_http(
-    stat_prefix: str, route: str, policies: tuple[AuthorizationPolicy, ...], config: MeshConfig
-) -> NetworkFilter:
+def gateway_http(stat_prefix: str, route: str, checks: Checks, config: MeshConfig) -> NetworkFilter:
     """Requests from outside, or from the mesh, at a gateway."""
-    manager = _manager(stat_prefix, config, _http_filters(policies, calls=True))
+    manager = _manager(stat_prefix, config, _http_filters(checks, calls=True))
     manager.rds.CopyFrom(Rds(route_config_name=route, config_source=ads()))
     manager.use_remote_address.value = True
     manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET

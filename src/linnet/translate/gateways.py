@@ -20,7 +20,6 @@ from linnet.envoy.messages import (
 )
 from linnet.ingest.names import host_matches
 from linnet.model.gateway import Gateway, Server, ServerProtocol, ServerTls, ServerTlsMode
-from linnet.model.policy import AuthorizationPolicy
 from linnet.model.proxy import Outbound, Router
 from linnet.model.resource import Resource
 from linnet.model.route import HttpRoute, VirtualService
@@ -30,6 +29,7 @@ from linnet.translate.listeners import Chain, weighted
 from linnet.translate.routes import Host, applies, origin, rules_for, targets_of
 from linnet.translate.targets import Targets
 from linnet.translate.tls import gateway_server
+from linnet.translate.tokens import Checks
 from linnet.translate.wire import networks, resource, socket_address, uint32
 
 
@@ -227,20 +227,18 @@ def _in_order(rules: Sequence[HttpRoute]) -> tuple[HttpRoute, ...]:
     return (*special, *(rule for rule in rules if any(match.is_catch_all for match in rule.matches)))
 
 
-def _filters(
-    front: Front, door: Door, policies: tuple[AuthorizationPolicy, ...], config: MeshConfig
-) -> list[NetworkFilter]:
+def _filters(front: Front, door: Door, checks: Checks, config: MeshConfig) -> list[NetworkFilter]:
     if door.chain is not None:
         proxy = filters.tcp_proxy(door.chain.stat_prefix, door.chain.clusters, config)
-        return [*authorization.network_filters(policies), proxy]
-    return [filters.gateway_http(f"outbound_{front.name}", door.route, policies, config)]
+        return [*authorization.network_filters(checks.policies), proxy]
+    return [filters.gateway_http(f"outbound_{front.name}", door.route, checks, config)]
 
 
-def listener(front: Front, policies: tuple[AuthorizationPolicy, ...], config: MeshConfig) -> Resource:
+def listener(front: Front, checks: Checks, config: MeshConfig) -> Resource:
     """A gateway's listener, written out."""
     chains: list[FilterChain] = []
     for door in front.doors:
-        chain = FilterChain(filters=_filters(front, door, policies, config))
+        chain = FilterChain(filters=_filters(front, door, checks, config))
         if door.sni or door.subnets:
             match = FilterChainMatch(server_names=door.sni, prefix_ranges=networks(door.subnets))
             chain.filter_chain_match.CopyFrom(match)

@@ -23,13 +23,14 @@ from linnet.envoy.messages import (
     TransportSocket,
     VirtualHost,
 )
-from linnet.model.policy import AuthorizationPolicy, PeerMode
+from linnet.model.policy import PeerMode
 from linnet.model.proxy import Inbound, InboundPort
 from linnet.model.resource import Resource
 from linnet.model.service import Protocol
 from linnet.model.snapshot import MeshConfig
 from linnet.translate import authorization, filters, names
 from linnet.translate.tls import mesh_server
+from linnet.translate.tokens import Checks
 from linnet.translate.wire import resource, socket_address, uint32
 
 _HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
@@ -68,7 +69,7 @@ class _Port:
         port: InboundPort | None,
         number: int,
         mode: PeerMode,
-        policies: tuple[AuthorizationPolicy, ...],
+        checks: Checks,
         config: MeshConfig,
     ) -> None:
         self.number, self.mode = number, mode
@@ -79,8 +80,8 @@ class _Port:
         host = f"inbound|http|{port.service_port if port is not None else 0}"
         retry = port is not None and not self.protocol.is_http2
         table = routes(cluster, host, cluster, operation, retry=retry)
-        self.http = [filters.inbound_http(prefix, table, policies, config)]
-        self.tcp = [*authorization.network_filters(policies), filters.to(cluster, config)]
+        self.http = [filters.inbound_http(prefix, table, checks, config)]
+        self.tcp = [*authorization.network_filters(checks.policies), filters.to(cluster, config)]
         if port is not None or number:
             self.names = (f"0.0.0.0_{number}",) * 2
         else:
@@ -137,14 +138,14 @@ def _chains(port: _Port, socket: TransportSocket, refused: NetworkFilter) -> Ite
             yield _chain(tcp_name, number, "tls", port.tcp)
 
 
-def virtual_inbound(held: Inbound, config: MeshConfig) -> Resource:
+def virtual_inbound(held: Inbound, checks: Checks, config: MeshConfig) -> Resource:
     """The listener for a workload's own traffic."""
     socket = mesh_server(config)
     black_hole = filters.to(names.BLACK_HOLE, config)
     ports = [
-        _Port(None, 0, held.mode, held.policies, config),
-        *(_Port(None, number, mode, held.policies, config) for number, mode in held.modes),
-        *(_Port(port, port.target, port.mode, held.policies, config) for port in held.ports),
+        _Port(None, 0, held.mode, checks, config),
+        *(_Port(None, number, mode, checks, config) for number, mode in held.modes),
+        *(_Port(port, port.target, port.mode, checks, config) for port in held.ports),
     ]
     loop = FilterChainMatch(destination_port=uint32(names.INBOUND_PORT))
     chains = [

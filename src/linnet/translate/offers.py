@@ -19,7 +19,7 @@ from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, 
 from linnet.model.route import VirtualService
 from linnet.model.service import NO_BACKENDS, Endpoint, Port, Protocol, Resolution, Service
 from linnet.model.snapshot import MeshConfig, Snapshot
-from linnet.translate import clusters, endpoints, gateways, inbound, listeners, names, routes, secrets
+from linnet.translate import clusters, endpoints, gateways, inbound, listeners, names, routes, secrets, tokens
 from linnet.translate.scope import Rules, policy_of, rules_in_sight, visible
 from linnet.translate.targets import Targets
 
@@ -133,15 +133,19 @@ class Translator:
         inputs = (scope, snapshot.backends, snapshot.namespace_modes, *dns.values())
         shared = self._gather(shared_key, inputs, lambda: self._service_clusters(outbound, scope, snapshot))
         own = () if view.inbound is None else view.inbound.ports
+        servers = tokens.key_servers(view.issuers, scope.targets)
 
         def both() -> Resources:
             held = dict(shared)
             for port in own:
                 made = self._made(clusters.inbound, port, snapshot.config)
                 held[made.name] = made
+            for server in servers:
+                made = self._made(tokens.cluster, server, snapshot.config)
+                held[made.name] = made
             return held
 
-        return self._gather(("all clusters", outbound, own), (shared, snapshot.config), both)
+        return self._gather(("all clusters", outbound, own, servers), (shared, snapshot.config), both)
 
     def _service_clusters(self, outbound: Outbound, scope: Scope, snapshot: Snapshot) -> Resources:
         config = snapshot.config
@@ -205,6 +209,12 @@ class Translator:
                 made.append(self._made(endpoints.endpoints, *args))
         return made
 
+    def _checks(self, view: ProxyView, snapshot: Snapshot) -> tokens.Checks:
+        """What is demanded of requests."""
+        if not view.issuers:
+            return tokens.Checks(view.policies)
+        return tokens.checks(view.policies, view.issuers, self._scope(view.outbound, snapshot).targets)
+
     # -- listeners and routes ----------------------------------------------------------------------
 
     def _plan(self, outbound: Outbound, snapshot: Snapshot) -> listeners.Planner:
@@ -242,20 +252,21 @@ class Translator:
     def _listeners(self, view: ProxyView, snapshot: Snapshot) -> Resources:
         config = self._config(view.outbound, snapshot)
         if view.router is not None:
-            front, policies = self._front(view, snapshot), view.router.policies
+            front, checks = self._front(view, snapshot), self._checks(view, snapshot)
 
             def doors() -> Resources:
-                made = (self._made(gateways.listener, one, policies, config) for one in front.fronts())
+                made = (self._made(gateways.listener, one, checks, config) for one in front.fronts())
                 return {one.name: one for one in made}
 
             return self._gather(("listeners", view), (front, config), doors)
         plan, held = self._plan(view.outbound, snapshot), view.inbound
+        checks = self._checks(view, snapshot)
 
         def make() -> Resources:
             made = [self._made(listeners.service_listener, one, config) for one in plan.plans()]
             made.append(self._made(listeners.virtual_outbound, config))
             if held is not None:
-                made.append(self._made(inbound.virtual_inbound, held, config))
+                made.append(self._made(inbound.virtual_inbound, held, checks, config))
             return {one.name: one for one in made}
 
         return self._gather(("listeners", view), (plan, config), make)
@@ -295,9 +306,12 @@ class Translator:
     def _secrets(self, view: ProxyView, snapshot: Snapshot) -> Resources:
         router, namespace, config = view.router, view.outbound.namespace, snapshot.config
 
+        fetched = any(issuer.uri.startswith("https:") for issuer in view.issuers)
+
         def make() -> Resources:
             made: Resources = {}
-            if config.system_roots and secrets.wants_system_roots(snapshot.destination_rules):
+            asked = secrets.wants_system_roots(snapshot.destination_rules)
+            if config.system_roots and (asked or fetched):
                 roots = self._made(secrets.system_roots, config)
                 made[roots.name] = roots
             for name in secrets.wanted(router.gateways) if router is not None else ():
@@ -308,7 +322,7 @@ class Translator:
             return made
 
         inputs = (snapshot.credentials if router is not None else None, snapshot.destination_rules, config)
-        return self._gather(("secrets", router, namespace), inputs, make)
+        return self._gather(("secrets", router, namespace, fetched), inputs, make)
 
 
 def _same(before: tuple[object, ...], now: tuple[object, ...]) -> bool:
