@@ -1,18 +1,30 @@
 """`linnet kubectl`: get, create namespace, label, apply, delete, rollout, logs."""
 
 import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from linnet.cli import options
 from linnet.cli.faults import UserError
 
+T = TypeVar("T")
 FILES = click.option(
     "-f", "--filename", "files", multiple=True, help="A file of objects, or - for standard input."
 )
-NAMESPACE = click.option("-n", "--namespace", default="", help="The namespace; the context's own by default.")
+
+
+def _place(context: click.Context, parameter: click.Parameter, value: str) -> str:  # noqa: ARG001
+    """The namespace given after the verb, else the one before it."""
+    return value or context.find_root().ensure_object(options.Globals).namespace
+
+
+NAMESPACE = click.option(
+    "-n", "--namespace", default="", callback=_place, help="The namespace; the context's own by default."
+)
 SELECTOR = click.option(
     "-l", "--selector", default="", help="Only objects with these labels: app=istiod,tier!=db."
 )
@@ -21,8 +33,9 @@ SELECTOR = click.option(
 @click.group()
 @click.option("--kubeconfig", default="", help="Path of the kubeconfig.")
 @click.option("--context", default="", help="The context to use.")
+@click.option("-n", "--namespace", default="", help="The namespace.")
 @click.pass_context
-def kubectl(ctx: click.Context, kubeconfig: str, context: str) -> None:
+def kubectl(ctx: click.Context, kubeconfig: str, context: str, namespace: str) -> None:
     """A thin client of the cluster for machines without kubectl.
 
     It knows the commands of the canary guide, with kubectl's spelling and output.
@@ -30,6 +43,7 @@ def kubectl(ctx: click.Context, kubeconfig: str, context: str) -> None:
     """
     flags = ctx.find_root().ensure_object(options.Globals)
     flags.kubeconfig, flags.context = kubeconfig or flags.kubeconfig, context or flags.context
+    flags.namespace = namespace or flags.namespace
 
 
 @kubectl.command()
@@ -38,14 +52,13 @@ def kubectl(ctx: click.Context, kubeconfig: str, context: str) -> None:
 @SELECTOR
 @click.option("-A", "--all-namespaces", is_flag=True, help="Look in all namespaces.")
 @click.option("-o", "--output", default="", help="json, yaml, name, wide, or jsonpath='{…}'.")
+@click.option("--sort-by", default="", help="Order by a field: .metadata.creationTimestamp.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of column names out.")
 def get(**given: Any) -> None:
     """Show objects: get pods -n shop -l app=web; get svc istiod -o yaml."""
     from linnet.cli.kubectl import verbs
 
-    _print(
-        options.run(verbs.get(options.client(), **given)), final=not given["output"].startswith("jsonpath")
-    )
+    _print(_run(verbs.get(options.client(), **given)), final=not given["output"].startswith("jsonpath"))
 
 
 @kubectl.group()
@@ -59,7 +72,7 @@ def create_namespace(name: str) -> None:
     """Create a namespace."""
     from linnet.cli.kubectl import verbs
 
-    _print(options.run(verbs.create_namespace(options.client(manager="kubectl-create"), name)))
+    _print(_run(verbs.create_namespace(options.client(manager="kubectl-create"), name)))
 
 
 create.add_command(create_namespace, "ns")
@@ -74,7 +87,7 @@ def label(words: tuple[str, ...], namespace: str, overwrite: bool) -> None:
     from linnet.cli.kubectl import verbs
 
     client = options.client(manager="kubectl-label")
-    _print(options.run(verbs.label(client, words, namespace=namespace, overwrite=overwrite)))
+    _print(_run(verbs.label(client, words, namespace=namespace, overwrite=overwrite)))
 
 
 @kubectl.command()
@@ -84,7 +97,7 @@ def apply(files: tuple[str, ...], namespace: str) -> None:
     """Make objects what files say (server-side apply)."""
     from linnet.cli.kubectl import verbs
 
-    _print(options.run(verbs.apply(options.client(manager="kubectl"), _documents(files), namespace)))
+    _print(_run(verbs.apply(options.client(manager="kubectl"), _documents(files), namespace)))
 
 
 @kubectl.command()
@@ -97,9 +110,7 @@ def delete(what: tuple[str, ...], files: tuple[str, ...], namespace: str, select
     from linnet.cli.kubectl import verbs
 
     documents = _documents(files) if files else []
-    _print(
-        options.run(verbs.delete(options.client(), what, documents, namespace=namespace, selector=selector))
-    )
+    _print(_run(verbs.delete(options.client(), what, documents, namespace=namespace, selector=selector)))
 
 
 @kubectl.group()
@@ -114,7 +125,7 @@ def restart(what: tuple[str, ...], namespace: str) -> None:
     """Replace the pods of Deployments, a few at a time: rollout restart deployment -n shop."""
     from linnet.cli.kubectl import verbs
 
-    _print(options.run(verbs.restart(options.client(manager="kubectl-rollout"), what, namespace)))
+    _print(_run(verbs.restart(options.client(manager="kubectl-rollout"), what, namespace)))
 
 
 @rollout.command("status")
@@ -127,7 +138,7 @@ def rollout_status(what: tuple[str, ...], namespace: str, timeout: float) -> Non
     """Wait until Deployments have rolled out."""
     from linnet.cli.kubectl import verbs
 
-    options.run(verbs.rollout_status(options.client(), what, namespace, timeout=timeout, say=click.echo))
+    _run(verbs.rollout_status(options.client(), what, namespace, timeout=timeout, say=click.echo))
 
 
 @kubectl.command()
@@ -141,11 +152,32 @@ def logs(pod: str, namespace: str, container: str, follow: bool, tail: int) -> N
     from linnet.cli.kubectl import verbs
 
     write = sys.stdout.buffer.write
-    options.run(
+    _run(
         verbs.logs(
             options.client(), pod, namespace, container=container, follow=follow, tail=tail, write=write
         )
     )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command."""
+    with _explained():
+        return options.run(work)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What goes wrong is said in kubectl's words, with its exit codes."""
+    from linnet.kube.errors import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        click.echo(f"Error from server ({error.reason}): {error.message}", err=True)
+        sys.exit(1)
+    except UserError as error:
+        click.echo(f"error: {error}" if error.code else str(error), err=True)
+        sys.exit(error.code)
 
 
 def _print(text: str, *, final: bool = True) -> None:
@@ -155,6 +187,12 @@ def _print(text: str, *, final: bool = True) -> None:
 
 def _documents(files: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
     """`(source, object)` of every document; lists are taken apart."""
+    with _explained():
+        return _read(files)
+
+
+def _read(files: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """Raises UserError."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

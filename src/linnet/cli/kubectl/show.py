@@ -1,12 +1,11 @@
 """What `get` prints: the server's own tables, or objects as JSON, YAML, names or a template."""
 
 import io
+import json
 from typing import Any
 
-import orjson
-
 from linnet.cli.faults import UserError
-from linnet.cli.kubectl.jsonpath import TemplateError, render
+from linnet.cli.kubectl.jsonpath import TemplateError, find, render
 from linnet.kube.kinds import Kind
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -32,13 +31,45 @@ def table(
         for row, source in zip(rows, document.get("rows") or (), strict=True):
             row.insert(0, source["object"]["metadata"].get("namespace", ""))
     lines = [head, *rows] if headers else rows
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))] if lines else []
-    text = ("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    widths = [max(3, *(len(line[at]) for line in lines)) + 3 for at in range(len(head))] if lines else []
+    text = ("".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in text)
 
 
+def ordered(found: list[dict[str, Any]], field: str, *, within: str = "") -> list[dict[str, Any]]:
+    """Objects, or rows that have them `within` a field, by a field: `.metadata.name`, `{.spec.replicas}`.
+
+    Raises:
+        UserError: the field cannot be read.
+    """
+    if not field:
+        return found
+    path = "." + field.strip("{}").removeprefix(".")
+    try:
+        values = [next(iter(find(within + path, entry)), None) for entry in found]
+    except TemplateError as error:
+        raise UserError(f"--sort-by {field}: {error}") from error
+    order = sorted(range(len(found)), key=lambda at: _rank(values[at]))
+    return [found[at] for at in order]
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Missing values first, then numbers, then text."""
+    if value is None:
+        return (0, 0.0, "")
+    if isinstance(value, int | float):
+        return (1, float(value), "")
+    return (2, 0.0, str(value))
+
+
 def objects(found: list[dict[str, Any]], output: str, *, single: bool, kind: Kind) -> str:
-    """Objects in the form that `-o` names. Raises UserError for a form that does not exist."""
+    """Objects in the form that `-o` names, without what field managers own.
+
+    Raises:
+        UserError: there is no such form.
+    """
+    for obj in found:
+        obj.get("metadata", {}).pop("managedFields", None)
     document = (
         found[0]
         if single
@@ -46,7 +77,7 @@ def objects(found: list[dict[str, Any]], output: str, *, single: bool, kind: Kin
     )
     form, _, template = output.partition("=")
     if form == "json":
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+        return json.dumps(document, indent=4, sort_keys=True, ensure_ascii=False)
     if form == "yaml":
         return _yaml(document)
     if form == "name":

@@ -12,7 +12,7 @@ from linnet.cli.faults import UserError
 from linnet.cli.kubectl import show
 from linnet.cli.kubectl.kinds import Names, names
 from linnet.kube.client import Client, Patch
-from linnet.kube.errors import NotFound
+from linnet.kube.errors import ApiError, NotFound
 from linnet.kube.kinds import DEPLOYMENT, NAMESPACE, Kind
 from linnet.kube.watch import Deleted, Listed, follow
 
@@ -27,6 +27,7 @@ async def get(
     selector: str,
     all_namespaces: bool,
     output: str,
+    sort_by: str,
     no_headers: bool,
 ) -> str:
     """The text of `get`."""
@@ -39,21 +40,21 @@ async def get(
         for kind, chosen in wanted:
             place = where if kind.namespaced else ""
             if output and output != "wide":
-                found = await _objects(client, kind, place, chosen, selector)
+                found = show.ordered(await _objects(client, kind, place, chosen, selector), sort_by)
                 texts.append(show.objects(found, output, single=len(chosen) == 1, kind=kind))
                 continue
-            wide, prefix = output == "wide", kind.name.lower() if several else ""
+            wide, prefix = output == "wide", _shown(kind, "").rstrip("/") if several else ""
             texts += [
                 show.table(
                     document, wide=wide, namespaces=all_namespaces, prefix=prefix, headers=not no_headers
                 )
-                for document in await _tables(client, kind, place, chosen, selector)
+                for document in await _tables(client, kind, place, chosen, selector, sort_by)
                 if document.get("rows")
             ]
         if texts or output not in ("", "wide"):
             return ("\n\n" if several else "\n").join(texts)
-        scope = "" if all_namespaces or not wanted[0][0].namespaced else f" in {where} namespace"
-        raise UserError(f"No resources found{scope}.", code=0)
+        scope = "" if all_namespaces or not wanted[0][0].namespaced else f" in {where} namespace."
+        raise UserError(f"No resources found{scope}", code=0)
 
 
 def _targets(known: Names, what: tuple[str, ...]) -> list[tuple[Kind, list[str]]]:
@@ -73,12 +74,17 @@ async def _objects(
 
 
 async def _tables(
-    client: Client, kind: Kind, namespace: str, chosen: list[str], selector: str
+    client: Client, kind: Kind, namespace: str, chosen: list[str], selector: str, sort_by: str
 ) -> list[Object]:
     params = {"labelSelector": selector} if selector else {}
+    if sort_by:
+        params["includeObject"] = "Object"
     paths = [kind.path(namespace, name) for name in chosen] or [kind.path(namespace)]
     headers = {"Accept": show.TABLE}
-    return [orjson.loads(await client.raw("GET", path, headers=headers, params=params)) for path in paths]
+    tables = [orjson.loads(await client.raw("GET", path, headers=headers, params=params)) for path in paths]
+    for found in tables:
+        found["rows"] = show.ordered(found.get("rows") or [], sort_by, within=".object")
+    return tables
 
 
 async def create_namespace(client: Client, name: str) -> str:
@@ -296,8 +302,13 @@ async def logs(
     async with client:
         place = namespace or client.config.namespace
         path = f"/api/v1/namespaces/{place}/pods/{pod.removeprefix('pod/')}/log"
-        async for chunk in client.stream("GET", path, params=params):
-            write(chunk)
+        try:
+            async for chunk in client.stream("GET", path, params=params):
+                write(chunk)
+        except ApiError as error:
+            if error.reason == "BadRequest":  # kubectl finds this out by itself
+                raise UserError(error.message) from error
+            raise
 
 
 def _shown(kind: Kind, name: str) -> str:
