@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from linnet.install import legacy, pilot
 from linnet.install.apply import ApplyError, Change, Outcome, apply_component, find
-from linnet.install.default import Default, current_default, drop_default, make_default
+from linnet.install.default import Default, current_default, drop_default, make_default, set_active
 from linnet.install.marks import DEACTIVATED, Object
 from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
@@ -108,10 +108,10 @@ async def _start(client: Client, plane: Plane) -> Start:
     if plane.revision:
         return Start(held, active=True)
     own = await find(client, injector(plane)) if held is None else None
-    return Start(held, active=own is not None and not deactivated(own))
+    return Start(held, active=own is not None and not resting(own))
 
 
-def deactivated(hook: Mapping[str, Any]) -> bool:
+def resting(hook: Mapping[str, Any]) -> bool:
     """Whether an injector matches nothing because the default tag does its work (pure)."""
     return all(
         DEACTIVATED in ((entry.get("namespaceSelector") or {}).get("matchLabels") or {})
@@ -163,7 +163,8 @@ async def _prove(
         return changes, await prove_injection(client, plane, seconds=seconds, report=report)
     except NotReady:
         if start.held is None:
-            await drop_default(client, plane)  # as it was: a default that does not work blocks every pod
+            await drop_default(client, plane)  # a default that does not work blocks every pod
+            await set_active(client, plane.namespace, active=False)
         raise
 
 

@@ -1,7 +1,7 @@
-"""What an earlier installation of the same revision left behind, found by our field manager.
+"""What an earlier installation of the same revision left behind.
 
 By revision, never by version, so that leftovers of an older version go too. An object that somebody copied
-carries our labels and not our field manager: it stays.
+carries our labels, but neither our field manager nor the name of our Deployment: it stays.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,19 +43,20 @@ _SCALING = frozenset({HORIZONTAL_POD_AUTOSCALER.name, POD_DISRUPTION_BUDGET.name
 _NAMESPACE = "install.operator.istio.io/owning-resource-namespace"
 
 
-def leftovers(live: Iterable[Object], wanted: Iterable[Object], served: Iterable[str]) -> list[Object]:
+def leftovers(live: Iterable[Object], wanted: Iterable[Object], deployments: Iterable[str]) -> list[Object]:
     """The live objects that nobody wants any more (pure).
 
-    Of gateways only what belongs to one that is `served` (by name) now: a gateway as a whole is never pruned.
+    What scales one of our `deployments` (by name) is ours, whoever applied it; of gateways nothing else goes.
     """
-    kept = {identity(obj) for obj in wanted}
-    names = set(served)
+    kept, names = {identity(obj) for obj in wanted}, set(deployments)
 
     def goes(obj: Object) -> bool:
         labels = obj["metadata"].get("labels") or {}
-        if identity(obj) in kept or SHARED in labels or TAG_LABEL in labels or not _applied(obj):
+        if identity(obj) in kept or TAG_LABEL in labels:
             return False
-        return labels[COMPONENT] == "Pilot" or (obj["kind"] in _SCALING and obj["metadata"]["name"] in names)
+        if obj["kind"] in _SCALING:
+            return obj["metadata"]["name"] in names
+        return labels[COMPONENT] == "Pilot" and SHARED not in labels and _applied(obj)
 
     return [obj for obj in live if goes(obj)]
 
@@ -74,14 +75,14 @@ async def prune(
     dry_run: bool = False,
 ) -> list[Change]:
     """Delete what a component of a plane left behind; `wanted` are all objects that it has now."""
-    served = [gateway.name for gateway in plane.gateways]
+    deployments = [plane.service, *(gateway.name for gateway in plane.gateways)]
     selector = f"{_NAMESPACE}={plane.namespace},{COMPONENT}={component}"
     if component == "Pilot":  # gateways are of whoever serves them now
         selector += f",{REV}={plane.revision_name}"
     changes = []
     for kind in _KINDS:
         live = (await client.list(kind, labels=selector)).items
-        for obj in leftovers(live, wanted, served):
+        for obj in leftovers(live, wanted, deployments):
             meta = obj["metadata"]
             if not dry_run:
                 try:

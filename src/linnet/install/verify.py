@@ -8,7 +8,7 @@ from msgspec import Struct
 from linnet.install import pilot
 from linnet.install.apply import ApplyError, Outcome, apply_object, find
 from linnet.install.default import current_default
-from linnet.install.install import deactivated
+from linnet.install.install import resting
 from linnet.install.legacy import blocking
 from linnet.install.marks import REV, Object
 from linnet.install.plane import NAME, GatewaySpec, Plane
@@ -76,7 +76,7 @@ async def verify(
     held = await current_default(client, plane.namespace)
     default = held is not None and held.revision == plane.revision_name
     own = await find(client, injector(plane))
-    active = bool(plane.revision) or (own is not None and not deactivated(own))
+    active = bool(plane.revision) or (own is not None and not resting(own))
     objects: list[Object] = base(plane, crds) if plane.enabled("base") else []
     if plane.enabled("pilot"):
         objects += pilot.objects(plane, active=active)
