@@ -6,7 +6,6 @@ What the cluster would do is done here in its order: the new pod is ready, its e
 pod's hooks begin, its endpoint is removed a while later; when the hooks have answered, SIGTERM to both.
 """
 
-import argparse
 import asyncio
 import sys
 from datetime import UTC, datetime
@@ -184,20 +183,12 @@ class Service:
             await self.add(replica)
         await (await self.start(POD_NAME="caller")).until_ready()
         url = f"http://127.0.0.1:{self.outbound}"
-        options = argparse.Namespace(
-            name="caller",
-            target=[f"{url}/", f"{url}/?delay=0.5"],
-            rate=40.0,
-            new_connections=10.0,
-            connections=30,
-            duration=0.0,
-            timeout=10.0,
-            port=0,
-            wait=0.0,
-        )
+        paces = ("--rate=40", "--new-connections=10", "--connections=30")
+        options = load.arguments([f"--target={url}/", f"--target={url}/?delay=0.5", *paces])
+        record = Record("caller", datetime.now(UTC))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            loading = tasks.create_task(load.run(options, stop, print))
+            tasks.create_task(load.run(options, record, stop, print))
             await replace()
             await asyncio.sleep(0.5)
             stop.set()
@@ -205,7 +196,7 @@ class Service:
             if replica.echo and replica.echo.returncode is None:
                 replica.echo.kill()
                 await replica.echo.wait()
-        return loading.result()
+        return record
 
 
 @pytest.mark.parametrize("lag", [0.0, 2.0], ids=["endpoint-goes-at-once", "endpoint-goes-late"])
@@ -228,7 +219,7 @@ async def test_no_request_fails_while_all_replicas_are_replaced(start, control_p
     print(record.text(datetime.now(UTC)))
     assert failed == 0
     assert requests > 500
-    answered = {pod for tally in record.tallies.values() for pod in tally.pods}
+    answered = {pod for tally in record.tallies for pod in tally.pods}
     assert answered == {replica.name for replica in service.replicas}
 
 

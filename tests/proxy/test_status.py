@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from linnet.proxy.beside import Beside
-from linnet.proxy.drain import Drain, connections, hook_limit
+from linnet.proxy.drain import Connections, Drain, connections, hook_limit
 from linnet.proxy.http import Request, Response, serving
 from linnet.proxy.probes import probe
 from linnet.proxy.settings import Prober, read
@@ -18,9 +18,12 @@ OWN = frozenset({15000, 15021, 15090})
 STATS = """\
 listener.0.0.0.0_15001.downstream_cx_active: 4
 listener.0.0.0.0_15006.downstream_cx_active: 2
+listener.0.0.0.0_15006.downstream_cx_total: 20
 listener.0.0.0.0_15006.worker_0.downstream_cx_active: 2
 listener.10.244.0.7_15021.downstream_cx_active: 1
+listener.10.244.0.7_15021.downstream_cx_total: 10
 listener.10.96.1.1_80.downstream_cx_active: 3
+listener.10.96.1.1_80.downstream_cx_total: 30
 listener.admin.downstream_cx_active: 1
 listener.10.244.0.7_15090.downstream_cx_active: 1
 """
@@ -30,9 +33,9 @@ LIVE = "cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_succe
 @pytest.mark.unit
 def test_only_other_peoples_connections_count():
     """Inbound ones for the hook, all for the end; never our own ports, never a worker's share twice."""
-    assert connections(STATS, ports=OWN, inbound=15006) == 2
-    assert connections(STATS, ports=OWN, inbound=None) == 9
-    assert connections("", ports=OWN, inbound=None) == 0
+    assert connections(STATS, ports=OWN, inbound=15006) == Connections(2, 20)
+    assert connections(STATS, ports=OWN, inbound=None) == Connections(9, 50)
+    assert connections("", ports=OWN, inbound=None) == Connections()
 
 
 @pytest.mark.unit

@@ -18,7 +18,7 @@ import structlog
 from linnet.proxy import http
 from linnet.proxy.bootstrap import BOOTSTRAP_FILE, arguments, bootstrap
 from linnet.proxy.certificates import Identity, keep_identity
-from linnet.proxy.drain import RESERVE, Drain
+from linnet.proxy.drain import Drain
 from linnet.proxy.endpoints import follow_control_plane, write_atomically, write_endpoints
 from linnet.proxy.host import Envoy, Host
 from linnet.proxy.sds import SecretServer, serving
@@ -106,8 +106,7 @@ class Agent:
             if not self._drain.begun.is_set():  # no preStop hook came first
                 await self._drain.begin()
                 await self._drain.wait(max(self.settings.minimum_drain_seconds, patience))
-            # the hook left RESERVE seconds of the grace period; Envoy needs a moment of it to end
-            await self._drain.wait_for_all(min(patience, RESERVE - 2.0))
+            await self._drain.wait_for_all()
         envoy.signal(signal.SIGTERM)
         await asyncio.sleep(STUBBORN)
         self._log.warning("envoy-killed", after=STUBBORN)

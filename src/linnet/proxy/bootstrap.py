@@ -43,6 +43,7 @@ _PREFIXES = (
 )
 _SUFFIXES = (
     "downstream_cx_active",  # the drain waits for it
+    "downstream_cx_total",  # and for clients that come and go between its looks
     "ssl.handshake",
     "ssl.fail_verify_san",
     "ssl.fail_verify_error",

@@ -5,6 +5,7 @@
     … meanwhile the endpoint leaves the mesh, new connections are still accepted …
                                                                             ▼
     answered when nobody is connected any more: at least 3 s, at most the grace period less 5 s; then SIGTERM
+    … the application ends, its last calls go through Envoy, which ends after it …
 
 Source: Envoy, `/drain_listeners?graceful&skip_exit`; Kubernetes, container hooks come before SIGTERM and
 count against the pod's grace period.
@@ -14,6 +15,7 @@ import asyncio
 from collections.abc import Mapping
 
 import structlog
+from msgspec import Struct
 
 from linnet.proxy.host import Host
 from linnet.proxy.http import ask
@@ -22,6 +24,7 @@ from linnet.proxy.settings import Settings
 LEAST = 3.0  # seconds: longer than it takes until everybody knows that the endpoint is gone
 RESERVE = 5.0  # seconds of the grace period that are left for SIGTERM
 GRACE = 30.0  # seconds, Kubernetes' default
+MOMENT = 2.0  # seconds of the grace period that Envoy needs to end
 LOOK = 0.2  # seconds between looks
 QUIET_LOOKS = 3  # in a row
 
@@ -35,25 +38,43 @@ def hook_limit(query: Mapping[str, str]) -> float:
     return max(LEAST, grace - RESERVE)
 
 
-def connections(stats: str, *, ports: frozenset[int], inbound: int | None) -> int:
-    """Open downstream connections in Envoy's plain-text statistics (pure).
+class Connections(Struct, frozen=True):
+    """Downstream connections of an Envoy."""
+
+    open: int = 0
+    ever: int = 0  # since its start: a client that comes and goes between two looks moves it
+
+
+def connections(stats: str, *, ports: frozenset[int], inbound: int | None) -> Connections:
+    """Downstream connections in Envoy's plain-text statistics (pure).
 
     `ports` are listeners that do not count (admin, readiness, metrics); with `inbound` only that port counts.
-    Lines read ``listener.<address>_<port>.downstream_cx_active: <n>``.
+    Lines read ``listener.<address>_<port>.downstream_cx_active: <n>`` and ``…downstream_cx_total: <n>``.
     """
-    total = 0
+    found = {"downstream_cx_active": 0, "downstream_cx_total": 0}
     for line in stats.splitlines():
         name, _, value = line.partition(": ")
-        if not name.startswith("listener.") or not name.endswith(".downstream_cx_active"):
-            continue
-        if ".worker_" in name:
-            continue  # a part of its listener's number
-        listener = name.removeprefix("listener.").removesuffix(".downstream_cx_active")
+        listener, _, counter = name.removeprefix("listener.").rpartition(".")
+        if not name.startswith("listener.") or ".worker_" in name or counter not in found:
+            continue  # a worker's is a part of its listener's number
         port = listener.rpartition("_")[2]
         if not port.isdecimal() or int(port) in ports or (inbound is not None and int(port) != inbound):
             continue
-        total += int(value)
-    return total
+        found[counter] += int(value)
+    return Connections(found["downstream_cx_active"], found["downstream_cx_total"])
+
+
+class _Quiet:
+    """Whether nobody was connected, and nobody came, over some looks."""
+
+    def __init__(self) -> None:
+        self._looks, self._before = 0, Connections()
+
+    def after(self, look: Connections) -> bool:
+        still = look.open == 0 and look.ever == self._before.ever
+        self._looks = self._looks + 1 if still else int(look.open == 0)
+        self._before = look
+        return self._looks >= QUIET_LOOKS
 
 
 class Drain:
@@ -61,9 +82,8 @@ class Drain:
 
     def __init__(self, settings: Settings, host: Host, log: structlog.typing.FilteringBoundLogger) -> None:
         self._settings, self._host, self._log = settings, host, log
-        self._idle = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._began = 0.0
+        self._began = self._ends = 0.0  # the loop's clock
         self.begun = asyncio.Event()
 
     async def begin(self) -> None:
@@ -81,34 +101,36 @@ class Drain:
 
     async def wait(self, limit: float) -> bool:
         """Return after LEAST when nobody is connected, at most after `limit` seconds; whether it is idle."""
-        quiet = 0
+        self._ends = max(self._ends, self._began + limit + RESERVE)
+        quiet = _Quiet()
         while (elapsed := self._loop.time() - self._began) < limit:
-            quiet = quiet + 1 if await self._count(inbound_only=True) == 0 else 0
-            if quiet >= QUIET_LOOKS and elapsed >= LEAST:
+            if quiet.after(await self._look(inbound_only=True)) and elapsed >= LEAST:
                 self._log.info("drain-idle", seconds=round(elapsed, 1))
                 return True
             await asyncio.sleep(LOOK)
         self._log.warning("drain-at-its-limit", seconds=limit)
         return False
 
-    async def wait_for_all(self, limit: float) -> None:
-        """Return when no connection in either direction is open, at most after `limit` seconds."""
-        quiet, end = 0, self._loop.time() + limit
-        while self._loop.time() < end:
-            quiet = quiet + 1 if await self._count(inbound_only=False) == 0 else 0
-            if quiet >= QUIET_LOOKS:
+    async def wait_for_all(self) -> None:
+        """Return when no connection in either direction is open, in time for Envoy to end.
+
+        The application is ending beside us: what of the grace period its hook did not need is its own.
+        """
+        quiet = _Quiet()
+        while self._loop.time() < self._ends - MOMENT:
+            if quiet.after(await self._look(inbound_only=False)):
                 return
             await asyncio.sleep(LOOK)
 
-    async def _count(self, *, inbound_only: bool) -> int:
-        """Open connections; none when Envoy does not answer any more."""
+    async def _look(self, *, inbound_only: bool) -> Connections:
+        """Connections now; none when Envoy does not answer any more."""
         settings = self._settings
         own = frozenset({settings.admin_port, settings.readiness_port, settings.prometheus_port})
         inbound = 15006 if inbound_only and settings.role == "sidecar" else None
         try:
-            stats = await self._admin("GET", "/stats?filter=downstream_cx_active$")
+            stats = await self._admin("GET", "/stats?filter=downstream_cx_%28active%7Ctotal%29$")
         except (OSError, TimeoutError):
-            return 0
+            return Connections()
         return connections(stats.decode(), ports=own, inbound=inbound)
 
     async def _admin(self, method: str, target: str) -> bytes:
