@@ -33,7 +33,7 @@ from linnet.model.snapshot import MeshConfig
 from linnet.translate import authorization, names, tokens
 from linnet.translate.logs import access_logs
 from linnet.translate.tokens import Checks
-from linnet.translate.wire import ads, any_of, duration
+from linnet.translate.wire import ads, any_of, duration, uint32
 
 FAULT = "envoy.filters.http.fault"
 CORS = "envoy.filters.http.cors"
@@ -41,6 +41,9 @@ TLS_INSPECTOR = "envoy.filters.listener.tls_inspector"
 HTTP_INSPECTOR = "envoy.filters.listener.http_inspector"
 # What a client of the mesh offers for requests: servers tell by it that HTTP follows, and select none of it.
 _ALPN_OF_REQUESTS = "istio-http/1.1,istio-h2,istio"
+# An endpoint whose process was killed refuses connections until everybody knows. Envoy forgets which one
+# refused, and the balancer prefers it, as it has the fewest connections.
+_CONNECT_ATTEMPTS = 10
 
 
 def _alpn() -> HttpFilter:
@@ -129,9 +132,15 @@ def tcp_proxy(
     config: MeshConfig,
     *,
     idle_timeout: float = 0,
+    elsewhere: bool = False,
 ) -> NetworkFilter:
-    """Connections to a cluster, or by weight to one of several; the idle timeout is in seconds."""
+    """Connections to a cluster, or by weight to one of several; the idle timeout is in seconds.
+
+    `elsewhere`: an endpoint that does not accept is not the last one to be asked.
+    """
     proxy = TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(config))
+    if elsewhere:
+        proxy.max_connect_attempts.CopyFrom(uint32(_CONNECT_ATTEMPTS))
     if len(clusters) == 1:
         proxy.cluster = clusters[0][0]
     else:

@@ -229,7 +229,7 @@ def _in_order(rules: Sequence[HttpRoute]) -> tuple[HttpRoute, ...]:
 
 def _filters(front: Front, door: Door, checks: Checks, config: MeshConfig) -> list[NetworkFilter]:
     if door.chain is not None:
-        proxy = filters.tcp_proxy(door.chain.stat_prefix, door.chain.clusters, config)
+        proxy = filters.tcp_proxy(door.chain.stat_prefix, door.chain.clusters, config, elsewhere=True)
         return [*authorization.network_filters(checks.policies), proxy]
     return [filters.gateway_http(f"outbound_{front.name}", door.route, checks, config)]
 

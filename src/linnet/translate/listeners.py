@@ -214,7 +214,8 @@ def _http_chain(held: Plan, config: MeshConfig, subnets: tuple[str, ...]) -> Fil
 
 
 def _tcp(chain: Chain, config: MeshConfig) -> list[NetworkFilter]:
-    return [filters.tcp_proxy(chain.stat_prefix, chain.clusters, config, idle_timeout=chain.idle_timeout)]
+    idle = chain.idle_timeout
+    return [filters.tcp_proxy(chain.stat_prefix, chain.clusters, config, idle_timeout=idle, elsewhere=True)]
 
 
 def _elsewhere(config: MeshConfig) -> str:
