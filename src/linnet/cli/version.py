@@ -6,13 +6,14 @@ Source: Istio, `istioctl version`: lines, keys, and how istiod's answer is read.
 import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 from msgspec import Struct
 
 from linnet.cli import istiods, options, output
+from linnet.install.versions import Version, parse
 
 
 class Mesh(Struct, frozen=True):
@@ -56,13 +57,20 @@ def lines(mesh: Mesh | None, client: str) -> list[str]:
             for istiod, version in mesh.planes
         )
     proxies = Counter(row.get("istio_version") or "unknown" for row in mesh.proxies)
-    counted = (f"{version} ({count} {_proxies(count)})" for version, count in sorted(proxies.items()))
+    counted = (
+        f"{version} ({proxies[version]} {_proxies(proxies[version])})" for version in by_number(proxies)
+    )
     said.append("data plane version: " + (", ".join(counted) or "none"))
     if len(revisions) > 1:
         by_revision = Counter(row["revision"] for row in mesh.proxies)
         shares = (f"{revision} ({by_revision[revision]})" for revision in sorted(revisions))
         said.append("proxies by revision: " + ", ".join(shares))
     return said
+
+
+def by_number(versions: Iterable[str]) -> list[str]:
+    """Versions in their order, 1.9 before 1.10; what is no version last (pure)."""
+    return sorted(versions, key=lambda text: (parse(text) is None, parse(text) or Version(0, 0), text))
 
 
 def _proxies(count: int) -> str:
@@ -99,9 +107,32 @@ def _info(version: str) -> dict[str, str]:
     }
 
 
-@click.command("version")
-@click.option("-s", "--short", type=bool, is_flag=False, flag_value="true", default=True)
-@click.option("--remote", type=bool, is_flag=False, flag_value="true", default=True)
+@click.command(
+    "version",
+    epilog="""\b
+Examples:
+  linnet version                     this command, every control plane, the proxies by version
+  linnet version --revision canary   only that revision and its proxies
+  linnet version --remote=false      this command only; no cluster is asked
+  linnet version -o json""",
+)
+@click.option(
+    "-s",
+    "--short",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    default=True,
+    help="Versions only (true); --short=false adds how this command was built.",
+)
+@click.option(
+    "--remote",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    default=True,
+    help="Also ask the cluster (true).",
+)
 @click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default=None)
 @click.option("-r", "--revision", default="", help="Only this revision.")
 def version(*, short: bool, remote: bool, form: str | None, revision: str) -> None:
