@@ -7,6 +7,7 @@ rules of the node, and services need no help of br_netfilter.
 """
 
 import errno
+import os
 import socket
 from collections import OrderedDict
 from ipaddress import IPv4Network
@@ -127,6 +128,10 @@ class Network:
         self._routes.up(link, forwarding=True).route(ip, 32, link).commit()
         self._links[ip] = link
         return namespace
+
+    def share(self) -> int:
+        """A descriptor of the node's own namespace, for a pod that shares its network."""
+        return os.dup(self.namespace)
 
     def detach(self, ip: str) -> None:
         """Refuse packets to a pod that is gone from now on; its link goes with its namespace."""

@@ -27,6 +27,7 @@ from linnet.local.node.resolving import resolv_conf
 from linnet.local.node.runtime import Command, Mount, Process, Sandbox, SandboxSpec, Stdio
 from linnet.local.node.spec import Container, Object, Pod, is_sidecar
 from linnet.local.node.status import (
+    NO_EPHEMERAL,
     Around,
     ContainerState,
     Running,
@@ -81,6 +82,8 @@ class PodWorker:
                 self._grace.shorten(pod.grace)
         elif old.metadata != pod.metadata:
             self._supplies.changed.set()
+        if old.spec.ephemeral_containers != pod.spec.ephemeral_containers:
+            self.say("Failed", f"Error: {NO_EPHEMERAL}", warning=True)
         self._reporter.changed.set()
 
     def gone(self) -> None:
@@ -123,7 +126,6 @@ class PodWorker:
         stop.cancel()
 
     async def _live(self) -> None:
-        self._refuse_host_network()
         await self._supplies.ready.wait()
         if any(life.state.last or life.state.finished for life in self.lives.values()):
             self._say_sandbox_changed()  # it ran before this start of the node
@@ -242,14 +244,6 @@ class PodWorker:
             if state.init and not self._over and isinstance(state.state, Terminated):
                 state.last, state.state = state.state, Waiting("PodInitializing")
 
-    def _refuse_host_network(self) -> None:
-        if self._pod.spec.host_network:
-            self.say(
-                "HostNetworkIgnored",
-                "hostNetwork is not offered by the local cluster; the pod has a network of its own",
-                warning=True,
-            )
-
     async def _make_sandbox(self) -> None:
         pod, options = self._pod, self._around.options
         aliases = tuple((alias.ip, " ".join(alias.hostnames)) for alias in pod.spec.host_aliases)
@@ -257,10 +251,11 @@ class PodWorker:
             uid=pod.metadata.uid,
             namespace=pod.metadata.namespace,
             name=pod.metadata.name,
-            hostname=hostname(pod),
+            hostname=options.name if pod.spec.host_network else hostname(pod),
             resolv_conf=resolv_conf(pod, dns=options.dns, cluster_domain=options.cluster_domain),
             hosts=aliases,
             directory=self.directory,
+            host_network=pod.spec.host_network,
         )
         while True:
             try:

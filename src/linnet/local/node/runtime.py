@@ -32,6 +32,7 @@ class SandboxSpec(Struct, frozen=True):
     resolv_conf: str  # content of /etc/resolv.conf
     hosts: tuple[tuple[str, str], ...] = ()  # extra lines of /etc/hosts: (ip, names)
     directory: str = ""  # scratch directory of this pod under the state directory; exists
+    host_network: bool = False  # it shares the node's network and address
 
 
 class Command(Struct, frozen=True):

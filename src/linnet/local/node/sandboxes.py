@@ -14,7 +14,7 @@ from typing import Any
 from linnet.local.node.forker import Forker
 from linnet.local.node.forking import Forking
 from linnet.local.node.messages import Birth, Place, Start
-from linnet.local.node.network import Network
+from linnet.local.node.network import NODE_IP, Network
 from linnet.local.node.runtime import Command, Mount, Process, SandboxSpec, Stdio
 from linnet.netlink import linux
 from linnet.netlink.dial import connected
@@ -37,10 +37,10 @@ class LocalSandboxes:
         if self._forking is None:
             self._forking = Forking(self._control)
         forking, network = self._forking, self._network
-        ip = network.addresses.take()
+        ip = NODE_IP if spec.host_network else network.addresses.take()
         namespace = -1
         try:
-            namespace = network.attach(ip)
+            namespace = network.share() if spec.host_network else network.attach(ip)
             birth = Birth(forking.number(), spec.hostname, _etc_files(spec, ip))
             pidfd = await _named(
                 "make the root of the pod", forking.bear(birth, namespace, timeout=_BIRTH_TIMEOUT)
@@ -48,23 +48,34 @@ class LocalSandboxes:
         except BaseException:
             if namespace >= 0:
                 os.close(namespace)
-            network.detach(ip)
-            network.addresses.give_back(ip)
+            self._release(ip)
             raise
-        return LocalSandbox(birth.pod, ip, pidfd, namespace, network, forking)
+        return LocalSandbox(birth.pod, ip, pidfd, namespace, self._release, forking)
+
+    def _release(self, ip: str) -> None:
+        """A sandbox has no use for its address any more."""
+        if ip != NODE_IP:
+            self._network.detach(ip)
+            self._network.addresses.give_back(ip)
 
 
 class LocalSandbox:
     """One pod's namespaces, as `runtime.Sandbox`."""
 
     def __init__(
-        self, pod: int, ip: str, pidfd: int, namespace: int, network: Network, forking: Forking
+        self,
+        pod: int,
+        ip: str,
+        pidfd: int,
+        namespace: int,
+        release: Callable[[str], None],
+        forking: Forking,
     ) -> None:
         self._pod = pod
         self._ip = ip
         self._pidfd = pidfd
         self._namespace = namespace
-        self._network = network
+        self._release = release
         self._forking = forking
         self._processes: dict[int, LocalProcess] = {}
         self._ended = asyncio.Event()
@@ -133,8 +144,7 @@ class LocalSandbox:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         os.close(self._namespace)
-        self._network.detach(self._ip)
-        self._network.addresses.give_back(self._ip)
+        self._release(self._ip)
         self._ended.set()
         for number, process in self._processes.items():
             self._forking.forget(number)

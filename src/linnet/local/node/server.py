@@ -23,7 +23,7 @@ from linnet.local.node.life import Life
 from linnet.local.node.logs import LogQuery
 from linnet.local.node.pods import PodWorker
 from linnet.local.node.spec import Object
-from linnet.local.node.status import Terminated, Waiting
+from linnet.local.node.status import NO_EPHEMERAL, Terminated, Waiting
 
 PORT = 10250
 API_SERVER = "kube-apiserver-kubelet-client"  # the common name of the only client
@@ -144,6 +144,8 @@ class Server:
     def _find(self, request: web.Request) -> tuple[PodWorker, Life]:
         worker, name = self._worker(request), request.match_info["container"]
         life = worker.lives.get(name)
+        if life is None and any(one.name == name for one in worker.pod.spec.ephemeral_containers):
+            raise _bad_request(NO_EPHEMERAL)
         if life is None:
             raise _not_found(f'container "{name}" not found in pod "{worker.pod.metadata.name}"')
         return worker, life

@@ -327,11 +327,19 @@ class Gate(Struct, frozen=True, rename="camel"):
     condition_type: str
 
 
+class Ephemeral(Struct, frozen=True, rename="camel"):
+    """A container that was added to a running pod."""
+
+    name: str
+    image: str = ""
+
+
 class PodSpec(Struct, frozen=True, rename="camel"):
     """The specification of a pod."""
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Ephemeral, ...] = ()
     volumes: tuple[Volume, ...] = ()
     node_name: str = ""
     restart_policy: str = "Always"

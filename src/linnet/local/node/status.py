@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.local.node.clock import parse, stamp
-from linnet.local.node.spec import Container, Object, Pod, is_sidecar
+from linnet.local.node.spec import Container, Ephemeral, Object, Pod, is_sidecar
 
 RUNTIME = "containerd"  # the scheme of container IDs; tools take them apart at ://
 _OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -70,6 +70,9 @@ class ContainerState:
         return isinstance(self.state, Terminated) and self.state.exit_code == 0
 
 
+NO_EPHEMERAL = "ephemeral containers are not offered by the local cluster: use kubectl exec into a container"
+
+
 class Around(Struct, frozen=True):
     """What a status says beside the containers."""
 
@@ -109,7 +112,22 @@ def pod_status(
     if init:
         status["initContainerStatuses"] = init
     status["containerStatuses"] = sorted(main, key=lambda entry: entry["name"])
+    if refused := [_refused(container) for container in pod.spec.ephemeral_containers]:
+        status["ephemeralContainerStatuses"] = refused
     return status
+
+
+def _refused(container: Ephemeral) -> Object:
+    """An ephemeral container as one that could not be started: who waits for it learns why."""
+    return {
+        "name": container.name,
+        "image": container.image,
+        "imageID": "",
+        "lastState": {},
+        "ready": False,
+        "restartCount": 0,
+        "state": {"terminated": {"exitCode": 128, "reason": "StartError", "message": NO_EPHEMERAL}},
+    }
 
 
 def pod_phase(pod: Pod, states: Sequence[ContainerState], *, over: bool) -> str:
