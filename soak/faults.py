@@ -6,6 +6,7 @@ envoy        of the gateway, the server or the caller, killed: what was in fligh
 node         its process killed, and all pods with it, as with a machine: all may fail until they are back
 """
 
+import asyncio
 import json
 import os
 import random
@@ -20,12 +21,16 @@ from typing import Self
 
 from msgspec import Struct
 
+from linnet.netlink.dial import connected
+from linnet.proxy.http import ask
+
 KINDS = ("istiod", "api server", "envoy", "node")
 _ABSENT = 30.0  # seconds without an API server
 _PAUSE = (12.0, 35.0)  # seconds between faults, at least and at most
 _BACK = 180.0  # seconds in which the node must be back
 _RUNS_AGAIN = 5  # good answers in a row
 _APPS = ("web-", "caller-", "istio-ingressgateway-")
+_LOOK = 0.2  # seconds between looks at what comes back
 _CLOSE = timedelta(milliseconds=100)  # between the moment that is written down and the kill
 
 
@@ -44,16 +49,11 @@ class Fault(Struct, frozen=True):
         for_long = f" for {lasted:.1f} s" if lasted > 1 else ""
         return f"{self.at.isoformat(timespec='milliseconds')} {self.kind} {self.pod}{for_long}"
 
-    def touches(self, began: datetime, ended: datetime, through: frozenset[str]) -> bool:
-        """Whether a request, from its begin to its end through some pods, may know of it."""
-        if self.kind == "node":
-            return began <= self.until and ended >= self.at - _CLOSE
-        return (
-            self.kind == "envoy"
-            and self.pod in through
-            and began <= self.at + _CLOSE
-            and ended >= self.at - _CLOSE
-        )
+    def touches(self, began: datetime, ended: datetime, client: str, through: frozenset[str]) -> bool:
+        """Whether a request of a client, through some pods (empty: not known), may know of it."""
+        last = self.until if self.kind == "node" or self.pod == client else self.at
+        concerned = self.kind == "node" or (self.kind == "envoy" and bool(through & {self.pod, ""}))
+        return concerned and began <= last + _CLOSE and ended >= self.at - _CLOSE
 
 
 class Faults:
@@ -98,7 +98,9 @@ class Faults:
             pod = self._random.choice(sorted(pods))
             at = datetime.now(UTC)
             _signal(pods[pod], signal.SIGKILL)
-            return Fault(kind, at, at, pod)
+            if kind == "envoy":
+                self._wait_for_envoy(pod, pods[pod])
+            return Fault(kind, at, datetime.now(UTC), pod)
         number = self._daemons()["api" if kind == "api server" else "node"]
         at = datetime.now(UTC)
         if kind == "api server":
@@ -130,6 +132,14 @@ class Faults:
             if pod.startswith(prefix) and argv[0].endswith("/envoy") is envoy:
                 yield pod, int(name)
 
+    def _wait_for_envoy(self, pod: str, killed: int) -> None:
+        """Until the agent in a pod says that its next Envoy is ready, or the pod is no more."""
+        end = datetime.now(UTC) + timedelta(seconds=_BACK)
+        while datetime.now(UTC) < end and not self._stop.wait(_LOOK):
+            number = dict(self._processes(pod, envoy=True)).get(pod)
+            if number not in (None, killed) and asyncio.run(_ready(number)):
+                return
+
     def _wait_for_answers(self) -> None:
         """Until the gateway answers again, some times in a row."""
         end, good = datetime.now(UTC) + timedelta(seconds=_BACK), 0
@@ -139,7 +149,23 @@ class Faults:
                     good += 1
             except OSError:
                 good = 0
-                threading.Event().wait(0.2)
+                threading.Event().wait(_LOOK)
+
+
+async def _ready(process: int) -> bool:
+    """Whether the agent beside an Envoy says that it is ready."""
+    try:
+        namespace = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        sock = await connected(namespace, "127.0.0.1", 15020, timeout=2.0)
+        answer = await ask(sock, "GET", "/healthz/ready", host="localhost", timeout=5.0)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        os.close(namespace)
+    return answer.status == 200
 
 
 def _read(process: str, name: str) -> list[str]:

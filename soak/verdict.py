@@ -60,14 +60,13 @@ def judged(
 def _excuse(
     client: str, failure: Mapping[str, Any], lives: Mapping[str, Life], faults: Sequence[Fault]
 ) -> str:
-    began = datetime.fromisoformat(failure["at"])
-    ended = began + timedelta(milliseconds=failure["after_ms"])
+    began, ended = (datetime.fromisoformat(failure[name]) for name in ("began", "at"))
     lasts = failure["protocol"] in LONG and "while it opened" not in failure["detail"]
     through = {client, str(failure["pod"])}
     if client == GATEWAY:
         through |= {name for name, life in lives.items() if life.app == GATEWAYS}
     for fault in faults:
-        if fault.touches(began, ended, frozenset(through)):
+        if fault.touches(began, ended, client, frozenset(through)):
             return f"in flight: {fault.line}"
     for name in sorted(through & lives.keys()) if lasts else ():
         if had_its_drain(lives[name], ended):

@@ -19,9 +19,9 @@ def after(seconds: float) -> datetime:
 
 
 def failure(at: float, *, protocol: str = "tcp", pod: str = "web-1", after_ms: int = 0, detail: str = "cut"):
-    moment = after(at).isoformat(timespec="milliseconds")
     return {
-        "at": moment,
+        "began": after(at).isoformat(timespec="milliseconds"),
+        "at": after(at + after_ms / 1000).isoformat(timespec="milliseconds"),
         "after_ms": after_ms,
         "protocol": protocol,
         "target": "tcp://web:9090",
@@ -82,6 +82,7 @@ def test_the_gateway_is_on_the_way_of_who_comes_through_it():
         ("api server", failure(1), False),
         ("node", failure(10, pod="web-2"), True),
         ("node", failure(21), False),
+        ("envoy", failure(-0.5, after_ms=700, pod=""), True),
     ],
 )
 def test_only_what_was_in_flight_to_the_killed_may_fail(kind, one, excused):

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-MOST_FAILURES = 1000  # that are kept in full; all are counted
+MOST_FAILURES = 20_000  # that are kept in full; all are counted
 RESET, BY_US = "reset", "by us"  # how streams end, beside how the peer told that they do
 _STEP = 1.15  # ratio of neighbouring latency buckets
 Failure = dict[str, object]
@@ -127,11 +127,13 @@ class Record:
     ) -> Failure:
         """Count a failure and keep it.
 
-        It began at `moment`, was over `after` seconds later; `pod` answered it, or answered last.
+        It began at `moment` (a stream: when it was opened) and failed `after` seconds later, the `at` of the
+        record; `pod` answered it, or answered last.
         """
         tally.bad(kind)
         failure: Failure = {
-            "at": moment.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "at": _written(moment + timedelta(seconds=after)),
+            "began": _written(moment),
             "after_ms": round(1000 * after),
             "protocol": tally.protocol,
             "target": tally.url,
@@ -153,7 +155,7 @@ class Record:
         requests, failed = self.totals()
         return {
             "name": self.name,
-            "started": self.started.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "started": _written(self.started),
             "seconds": round((now - self.started).total_seconds(), 1),
             "running": running,
             "requests": requests,
@@ -188,6 +190,10 @@ def by_protocol(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
         for name, count in tally.counts().items():
             total[name] = total.get(name, 0) + count
     return found
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _described(tally: Tally) -> list[str]:

@@ -46,12 +46,12 @@ class Stream:
                 await stopped(stop, _PATIENCE)
                 continue
             self._tally.opened += 1
-            how = await self._live(line, moment, stop)
+            how = await self._live(line, moment, began, stop)
             if how != BY_US and self._loop.time() - began < _PATIENCE:  # who is sent away does not rush back
                 await stopped(stop, _PATIENCE)
 
-    async def _live(self, line: Line, moment: datetime, stop: asyncio.Event) -> str:
-        """Use one stream to its end; how it ended."""
+    async def _live(self, line: Line, moment: datetime, asked: float, stop: asyncio.Event) -> str:
+        """Use one stream, asked for at a moment and time, to its end; how it ended."""
         how = RESET
         self._sent.clear()
         began = self._last = self._loop.time()
@@ -69,9 +69,8 @@ class Stream:
             if self._sent and how in _ANSWERS_ALL:
                 raise Failed("broken", f"ended ({how}) with messages that were not answered", line.pod)
         except (Failed, TimeoutError) as error:
-            about = f"{self._loop.time() - began:.1f} s after it was opened at {moment:%H:%M:%S.%f}"
-            about += f", {count[0]} messages, {len(self._sent)} unanswered"
-            self._fail(error, datetime.now(UTC), self._loop.time(), line, about)
+            about = f"{count[0]} messages, {len(self._sent)} unanswered"
+            self._fail(error, moment, asked, line, about)
             how = RESET
         finally:
             listening.cancel()
