@@ -72,5 +72,12 @@ def too_many(field: str, actual: int, most: int) -> Cause:
 
 def summary(causes: Iterable[Cause]) -> str:
     """One cause as it is, several in brackets without repetitions, as Go's aggregate errors print them."""
-    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
-    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
+    return summary_of(f"{cause.field}: {cause.message}" for cause in causes)
+
+
+def summary_of(texts: Iterable[str]) -> str:
+    """One text as it is, several in brackets without repetitions, "" for none."""
+    listed = list(dict.fromkeys(texts))
+    if not listed:
+        return ""
+    return listed[0] if len(listed) == 1 else "[" + ", ".join(listed) + "]"

@@ -31,6 +31,7 @@ def causes(
 
 _KINDS: dict[tuple[str, str], Check] = {
     ("", "Pod"): podchecks.pod,
+    ("", "Namespace"): kindchecks.namespace,
     ("", "Service"): servicechecks.service,
     ("", "ConfigMap"): kindchecks.config_map,
     ("", "Secret"): kindchecks.secret,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from linnet.local.api import metachecks, names
+from linnet.local.api import metachecks, names, podsecurity
 from linnet.local.api.causes import (
     Cause,
     forbidden,
@@ -34,6 +34,12 @@ _SECRET_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+
+
+def namespace(obj: Json, old: Json | None, _subresource: str) -> list[Cause]:
+    """Violations in a Namespace: levels of pod security that do not exist."""
+    labels = obj["metadata"].get("labels")
+    return [] if old and labels == old["metadata"].get("labels") else podsecurity.wrong(labels)
 
 
 def config_map(obj: Json, old: Json | None, _subresource: str) -> list[Cause]:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from linnet.local.api import pods, refusals
+from linnet.local.api import limits, pods, refusals
 from linnet.local.api.cluster import Cluster
 
 Json = dict[str, Any]
@@ -13,6 +13,7 @@ _ACCOUNT_WAIT = 1.0  # seconds that a Pod waits for the service account of its n
 
 async def admit(cluster: Cluster, namespace: str, pod: Json) -> None:
     spec = pod["spec"]
+    limits.complete(pod, cluster.objects("limitranges", namespace))
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     shown_name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
     account = await _account(cluster, namespace, name)

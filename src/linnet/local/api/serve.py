@@ -26,6 +26,7 @@ from linnet.local.api.openapi import OpenApi
 from linnet.local.api.options import VERSION, Options
 from linnet.local.api.pages import Pages
 from linnet.local.api.proxying import Proxy
+from linnet.local.api.quotastatus import QuotaStatus
 from linnet.local.api.rbac import Authorizer
 from linnet.local.api.reading import Reader
 from linnet.local.api.schemas import Schemas
@@ -71,6 +72,9 @@ async def running(options: Options) -> AsyncIterator[Store]:
         stack.push_async_callback(parts.admission.close)
         stack.push_async_callback(parts.kubelet.close)
         stack.push_async_callback(parts.front.proxy.close)
+        quotas = QuotaStatus(parts.cluster, parts.writer)
+        quotas.start()
+        stack.push_async_callback(quotas.close)
         await bootstrap.objects(parts.writer, parts.cluster, pki, network)
         bootstrap.kubeconfigs(options, pki)
         await _listen(parts, options, _tls(pki), stack)

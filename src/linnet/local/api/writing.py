@@ -17,11 +17,14 @@ from linnet.local.api import (
     carrying,
     checking,
     defaults,
+    limits,
     managed,
     podadmission,
     pods,
     preparing,
+    quotas,
     refusals,
+    securitylevels,
     validation,
     views,
 )
@@ -276,6 +279,8 @@ class Writer:
         with self._assigned(resource, record.key, new, live if wants_addresses else None, wants_addresses):
             checking.check(resource, self._cluster.node(resource), new, live, subresource)
             self._guard.check(resource, new, live, options.user)
+            if resource.name == "namespaces" and not subresource:
+                securitylevels.warn_of_pods(self._cluster, new, live, options.warn)
             review = self._review("UPDATE", resource, namespace, new, live, options, told)
             await self._validated(review, options)
             if new == live and not carrying.unheld(resource, new):
@@ -362,10 +367,14 @@ class Writer:
             with self._assigned(resource, key, obj, None, resource.name == "services"):
                 checking.check(resource, self._cluster.node(resource), obj, None, "")
                 self._guard.check(resource, obj, None, options.user)
+                self._check_limits(resource, namespace, obj)
+                securitylevels.judge(self._cluster, resource, namespace, obj, options.warn)
                 review = self._review("CREATE", resource, namespace, obj, None, options, "")
                 await self._validated(review, options)
                 if self._cluster.store.latest(key) is not None:
                     raise refusals.already_exists(resource, name)
+                if resource.namespaced:
+                    quotas.check(self._cluster, resource, namespace, obj)
                 if options.dry_run:
                     return obj
                 self._check_namespace(resource, namespace, obj["metadata"])
@@ -373,6 +382,14 @@ class Writer:
         except Stale as stale:
             raise refusals.already_exists(resource, name) from stale
         return views.served(resource, record.load())
+
+    def _check_limits(self, resource: Resource, namespace: str, obj: Json) -> None:
+        """A new Pod within the bounds of its namespace."""
+        if resource.name != "pods":
+            return
+        why = limits.complaint(obj, self._cluster.objects("limitranges", namespace))
+        if why:
+            raise refusals.forbidden(resource, obj["metadata"]["name"], why)
 
     @contextmanager
     def _assigned(
