@@ -102,7 +102,7 @@ def test_anything_but_yes_is_no(run: Run, text: str) -> None:
     assert done.stdout.count("(y/N)") == (2 if text.startswith("what") else 1)
 
 
-def test_what_differs_is_part_of_the_question(run: Run) -> None:
+def test_h17_what_differs_is_part_of_the_question(run: Run) -> None:
     """Mesh, values, gateways and an injected pod are compared before anybody is asked; end of input is no."""
     done = run("install", "--set", "revision=canary")
     assert done.returncode == 1
@@ -126,7 +126,7 @@ def test_what_differs_is_part_of_the_question(run: Run) -> None:
     ]
 
 
-def test_an_inheriting_canary_differs_in_nothing(run: Run) -> None:
+def test_h4_an_inheriting_canary_differs_in_nothing(run: Run) -> None:
     """With `--from-revision` the edits by hand are taken over, too."""
     done = run("install", "--revision", "canary", "--from-revision", "1-0-0")
     assert "with what was edited in its mesh configuration: accessLogFile" in done.stderr
@@ -161,7 +161,7 @@ def test_mistakes(run: Run, args: list[str], told: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_versions_that_do_not_fit(run: Run) -> None:
+def test_h15_versions_that_do_not_fit(run: Run) -> None:
     """The version policy is enforced, and can be overridden."""
     asked = ("install", "--set", "revision=canary", "--set", "tag=99.0.0", "--dry-run")
     done = run(*asked)
@@ -172,7 +172,7 @@ def test_versions_that_do_not_fit(run: Run) -> None:
     assert again.stderr.startswith("WARNING: revision 1-0-0 runs")
 
 
-def test_an_unrevisioned_installation_never_moves_the_default(run: Run) -> None:
+def test_h24_an_unrevisioned_installation_never_moves_the_default(run: Run) -> None:
     """H24: by mistake without a revision; the default stays, and what would change is seen."""
     plan = json.loads(run("install", "--dry-run", "-o", "json").stdout)
     assert plan["becomesDefault"] is False

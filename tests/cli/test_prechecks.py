@@ -138,7 +138,25 @@ def test_findings(changes: dict[str, Any], code: str, level: Level, origin: str,
 
 
 @pytest.mark.unit
-def test_objects_of_revisions_and_tags_are_known() -> None:
+def test_h6_a_label_that_names_nobody_is_found() -> None:
+    """A typo, or a revision that was removed: no sidecar, no error; now a warning with the remedy."""
+    (finding,) = check(replaced(namespaces=[space("s", istio_io__rev="odl")]), plane("canary"))
+    assert (finding.code, finding.origin) == ("LIN0101", "Namespace s")
+    assert finding.remedy.endswith("there are: old, prod")
+
+
+@pytest.mark.unit
+def test_h28_a_second_istiod_needs_room() -> None:
+    """What it asks for is said, and whether a node has it."""
+    (small,) = check(replaced(nodes=[node("2", "1Gi")]), plane("canary"))
+    assert (small.code, small.level) == ("LIN0104", Level.Warning)
+    (fits,) = check(replaced(nodes=[node("2", "1Gi")]), plane("canary", "profile=demo"))
+    assert (fits.code, fits.level) == ("LIN0104", Level.Info)
+    assert "a further istiod asks for 10m CPU and 100Mi memory" in fits.message
+
+
+@pytest.mark.unit
+def test_h10_objects_of_revisions_and_tags_are_known() -> None:
     """H10: tags count for Istio objects as they do for namespaces."""
     objects = [named("VirtualService", name, "shop", istio_io__rev=name) for name in ("old", "prod")]
     assert check(replaced(istio_objects=objects), plane("canary")) == []

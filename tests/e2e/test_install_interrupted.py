@@ -22,7 +22,7 @@ from linnet.kube.config import from_kubeconfig
 from linnet.kube.errors import ApiError, NotFound
 from linnet.kube.kinds import LEASE, POD, SERVICE_ACCOUNT, VALIDATING_WEBHOOK, VIRTUAL_SERVICE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), NEEDS_ROOT]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), NEEDS_ROOT]
 SPACE = "shop"
 Object = dict[str, Any]
 
@@ -208,7 +208,7 @@ async def test_two_at_once(local: Cluster, tmp_path: Path) -> None:
     assert len(paths) == len(set(paths))
 
 
-async def test_the_old_validator(local: Cluster) -> None:
+async def test_h14_the_old_validator(local: Cluster) -> None:
     """H14: a validator of an old Istio, whose Service is gone, refuses everything; install removes it."""
     async with Client(from_kubeconfig(local.kubeconfig)) as client:
         hook = {

@@ -42,7 +42,7 @@ def changes(made: Cluster, *args: str) -> dict[str, str]:
     return {c["object"]: c["outcome"] for c in plan["changes"] if c["outcome"] != "unchanged"}
 
 
-def test_kubectl_installs_the_same(local: Cluster) -> None:
+def test_h13_kubectl_installs_the_same(local: Cluster) -> None:
     """H13: it verifies, and install finds nothing to change."""
     said = local.linnet("verify-install")
     assert "✔ Istio is installed and verified successfully" in said
@@ -53,7 +53,7 @@ def test_kubectl_installs_the_same(local: Cluster) -> None:
     assert local.linnet("x", "precheck") == ""
 
 
-def test_leftovers_of_the_same_revision_go(local: Cluster) -> None:
+def test_h14_leftovers_of_the_same_revision_go(local: Cluster) -> None:
     """H14: by revision, whatever their version; what a person copied stays, although it has our labels."""
     service = json.loads(kubectl(local, "get", "service", "-n", "istio-system", "istiod", "-o", "json"))
     service["metadata"]["name"] = "istiod-copy"
@@ -71,7 +71,7 @@ def test_leftovers_of_the_same_revision_go(local: Cluster) -> None:
     local.linnet("install", "-y")
 
 
-def test_what_is_broken_is_named_and_mended(local: Cluster) -> None:
+def test_h29_what_is_broken_is_named_and_mended(local: Cluster) -> None:
     """A deleted Service, a deleted ConfigMap (H29), an edited one; the same install mends what is broken."""
     kubectl(local, "delete", "service", "-n", "istio-system", "istiod")
     kubectl(local, "delete", "configmap", "-n", "istio-system", "istio-sidecar-injector")

@@ -150,6 +150,25 @@ async def test_renewal_goes_on(client: Client, monkeypatch: pytest.MonkeyPatch) 
                     break
 
 
+async def test_a_holder_elsewhere_expires(client: Client) -> None:
+    """A Lease of another machine is taken over once nobody has renewed it for its duration."""
+    spec = {
+        "holderIdentity": "ann on far-away (process 1)",
+        "leaseDurationSeconds": 1,
+        "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+    metadata = {
+        "name": lock.NAME,
+        "namespace": SPACE,
+        "annotations": {lock.PURPOSE: "upgrade", lock.PROCESS: "another-boot/1/1/1"},
+    }
+    await client.create(LEASE, {"metadata": metadata, "spec": spec})
+    told: list[str] = []
+    async with exclusive(client, SPACE, "next", waiting=told.append, patience=60) as waited:
+        assert waited
+    assert told == ["Waiting for upgrade by ann on far-away (process 1)"]
+
+
 async def test_without_a_namespace_there_is_nothing_to_hold(client: Client) -> None:
     """An uninstall goes on where the namespace was deleted before."""
     async with exclusive(client, "gone", "a", waiting=print) as waited:
