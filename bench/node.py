@@ -1,6 +1,6 @@
-"""What the node costs: a sandbox, a change of a service, the memory of a cluster with 50 pods.
+"""What the node costs: a sandbox, a changed service, the memory of 50 pods, the start of a sidecar.
 
-    python bench/node.py [sandbox] [services] [up] [memory]        as root
+    python -m bench.node [sandbox] [services] [up] [memory] [sidecar]        as root
 
 CPU seconds are those of every process that takes part, read from /proc.
 """
@@ -8,17 +8,26 @@ CPU seconds are those of every process that takes part, read from /proc.
 import asyncio
 import json
 import os
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import linnet
+from linnet.kube.client import Client
+from linnet.kube.config import from_kubeconfig
+from linnet.kube.errors import Forbidden
+from linnet.kube.kinds import POD
+from linnet.kube.watch import Listed, follow
 from linnet.local import condition
 from linnet.local.node.forker import Forker, fork_forker
 from linnet.local.node.messages import Layout
 from linnet.local.node.network import Network, make_node_namespace
+from linnet.local.node.rootfs import private_files
 from linnet.local.node.runtime import Command, SandboxSpec, Stdio
 from linnet.local.node.sandboxes import LocalSandboxes
 from linnet.local.node.service_table import Port, Service
@@ -26,6 +35,7 @@ from linnet.local.node.services import ServiceRules
 from linnet.local.paths import local_paths
 
 PODS = 50
+SIDECARS = 5
 SERVICES = 1000
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -94,15 +104,21 @@ def cluster(parts: set[str]) -> None:
         environment["KUBECONFIG"] = paths.kubeconfig
         linnet_local = [sys.executable, "-m", "linnet.cli", "local"]
         for name in ("first", "second"):
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([*linnet_local, "up"], env=environment, check=True, capture_output=True)
             subprocess.run(["kubectl", "get", "nodes"], env=environment, check=True, capture_output=True)
-            print(f"{name} up to kubectl get nodes: {time.perf_counter() - begun:.2f} s wall")
+            wall = time.perf_counter() - begun
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+            spent += sum(cpu(process.pid) for process in condition.observe(paths).processes)
+            print(f"{name} up to kubectl get nodes: {wall:.2f} s wall, {spent:.2f} s CPU")
             if name == "first":
                 subprocess.run([*linnet_local, "down"], env=environment, check=True, capture_output=True)
         try:
             if "memory" in parts:
                 _memory(environment, condition.observe(paths), lambda: condition.observe(paths))
+            if "sidecar" in parts:
+                _sidecars(environment)
         finally:
             subprocess.run([*linnet_local, "down"], env=environment, check=True, capture_output=True)
 
@@ -129,17 +145,57 @@ def _memory(environment: dict[str, str], empty: condition.Condition, observe) ->
         print(f"  {process.name:<14} {process.memory / 2**20:6.1f} MB")
 
 
+def _sidecars(environment: dict[str, str]) -> None:
+    """A mesh without gateways, then pods one after the other: from a sidecar's start until it is ready."""
+    istioctl = [sys.executable, "-m", "linnet.cli"]
+    for command in (
+        [*istioctl, "install", "--set", "profile=minimal", "-y"],
+        ["kubectl", "create", "namespace", "mesh"],
+        ["kubectl", "label", "namespace", "mesh", "istio-injection=enabled"],
+    ):
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    times = asyncio.run(_ready_times(environment["KUBECONFIG"]))
+    shown = " ".join(f"{seconds:.2f}" for seconds in times)
+    print(f"sidecar, from its start to ready: median {statistics.median(times):.2f} s wall ({shown})")
+
+
+async def _ready_times(kubeconfig: str) -> list[float]:
+    times = []
+    async with Client(from_kubeconfig(kubeconfig)) as client:
+        for number in range(SIDECARS):
+            spec = {"containers": [{"name": "c", "image": "linnet/host", "command": ["sleep", "100000"]}]}
+            name = f"p{number}"
+            while True:
+                try:
+                    await client.create(POD, {"metadata": {"name": name, "namespace": "mesh"}, "spec": spec})
+                    break
+                except Forbidden:  # the namespace's service account comes a moment after it
+                    await asyncio.sleep(0.05)
+            started = 0.0
+            events = follow(client, POD, "mesh", fields=f"metadata.name={name}")
+            async with aclosing(events), asyncio.timeout(60):
+                async for event in events:
+                    found = event.items if isinstance(event, Listed) else [event.object]
+                    statuses = found[0].get("status", {}).get("containerStatuses", []) if found else []
+                    proxy = next((status for status in statuses if status["name"] == "istio-proxy"), {})
+                    started = started or (time.perf_counter() if proxy.get("state", {}).get("running") else 0)
+                    if proxy.get("ready"):
+                        times.append(time.perf_counter() - started)
+                        break
+    return times
+
+
 def main() -> None:
-    parts = set(sys.argv[1:]) or {"sandbox", "services", "up", "memory"}
+    parts = set(sys.argv[1:]) or {"sandbox", "services", "up", "memory", "sidecar"}
     with tempfile.TemporaryDirectory() as scratch:
         if "sandbox" in parts:
             exposed = (sys.prefix, sys.base_prefix, str(Path(linnet.__file__).parent))
-            forker = fork_forker(Layout(scratch, hidden=("/root", "/home"), exposed=exposed))
+            forker = fork_forker(Layout(scratch, ("/root", "/home"), exposed, private_files()))
             asyncio.run(sandbox(forker, children(os.getpid())[0]))
             forker.control.close()
         if "services" in parts:
             services()
-    if parts & {"up", "memory"}:
+    if parts & {"up", "memory", "sidecar"}:
         cluster(parts)
 
 
