@@ -4,6 +4,7 @@ docs/hazards.md lists them all; the names of these tests begin with their number
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -46,7 +47,8 @@ OWNED = {  # what the installers of the field write on what they may delete
 def mesh() -> Iterator[Cluster]:
     """A cluster with 1-0-0, the default, and its ingress gateway."""
     with cluster() as made:
-        made.linnet("install", "--set", "revision=1-0-0", "-y")
+        logs = "meshConfig.accessLogFile=/dev/stdout"
+        made.linnet("install", "--set", "revision=1-0-0", "--set", logs, "-y")
         yield made
 
 
@@ -121,6 +123,18 @@ async def test_h3_the_gateway_outlives_the_canary(alone: Cluster, client: Client
     assert await gateway() == (uid, address, "1-0-0")
 
 
+async def test_h4_a_canary_is_configured_as_the_old_one_on_request(alone: Cluster, client: Client) -> None:
+    """Without it what gets lost is shown before anything happens; with it, it is inherited."""
+    install = ("install", "--set", "profile=minimal", "--set", "revision=canary")
+    shown = alone.attempt(*install)  # nobody answers the question
+    assert shown.returncode == 1
+    assert "- accessLogFile: /dev/stdout" in shown.stdout
+    assert await stored(client, CONFIG_MAP, "istio-canary", SYSTEM) is None
+    alone.linnet(*install, "--from-revision", "1-0-0", "-y")
+    inherited = await client.get(CONFIG_MAP, "istio-canary", SYSTEM)
+    assert "accessLogFile: /dev/stdout" in inherited["data"]["mesh"]
+
+
 async def test_h5_the_default_is_moved_in_one_step(both: Cluster, client: Client, space) -> None:
     """At no moment between the two revisions is a pod created without a sidecar, or refused."""
     team = await space(injection="enabled")
@@ -134,6 +148,18 @@ async def test_h5_the_default_is_moved_in_one_step(both: Cluster, client: Client
     seen.append(await injector(client, team))
     assert set(seen) <= {"1-0-0", "canary"}
     assert seen[-1] == "canary"
+
+
+async def test_h6_a_typo_is_not_silent(both: Cluster, client: Client, space) -> None:
+    """A namespace that names a revision which is not there is named by the check and by the list."""
+    team = await space(rev="canry")
+    assert await injector(client, team) == ""
+    checked = both.attempt("x", "precheck")
+    assert checked.returncode == 1
+    assert f"(Namespace {team}) label istio.io/rev=canry names neither a revision nor a tag" in checked.stdout
+    assert f"no revision or tag canry; pods get no proxy in namespace {team}" in both.linnet(
+        "revision", "list"
+    )
 
 
 async def test_h8_installed_means_that_it_injects_and_validates(
@@ -160,6 +186,19 @@ async def test_h9_what_all_revisions_share_stays(both: Cluster, client: Client) 
     await client.delete(CONFIG_MAP, "istio-cni-config", "kube-system")
 
 
+async def test_h10_configuration_of_nobody_is_named(both: Cluster, client: Client, space) -> None:
+    """An object that only a removed revision would read, and one that names a tag, which counts."""
+    both.linnet("tag", "set", "prod", "-r", "canary", "--overwrite")
+    team = await space()
+    for name, revision in (("lost", "removed"), ("tagged", "prod")):
+        made = virtual_service(team, "shop")
+        made["metadata"] |= {"name": name, "labels": {"istio.io/rev": revision}}
+        await client.create(VIRTUAL_SERVICE, made)
+    said = both.attempt("x", "precheck").stdout
+    assert f"lost.{team}" in said or f"{team}/lost" in said
+    assert "tagged" not in said
+
+
 async def test_h16_a_file_names_exactly_one_revision(both: Cluster, client: Client, tmp_path) -> None:
     """`uninstall -f` and `--set revision=` remove what they name and nothing else."""
     file = tmp_path / "canary.yaml"
@@ -169,6 +208,14 @@ async def test_h16_a_file_names_exactly_one_revision(both: Cluster, client: Clie
     assert await stored(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM)
     nothing = both.attempt("uninstall", "-f", "manifests/profiles/default.yaml", "-y")
     assert await stored(client, DEPLOYMENT, "istiod-1-0-0", SYSTEM), nothing.stdout
+
+
+async def test_h17_what_pods_will_be_is_shown_before(both: Cluster) -> None:
+    """A difference in what is injected is said when the revision is installed, not at some pod's restart."""
+    asked = ("install", "--set", "profile=minimal", "--set", "revision=other", "--dry-run")
+    said = both.linnet(*asked, "--set", "values.global.proxy.logLevel=debug")
+    assert "a pod that is injected" in said
+    assert "--proxyLogLevel=debug" in said
 
 
 async def test_h20_a_workload_without_pods_is_a_user(both: Cluster, client: Client, space) -> None:
@@ -252,3 +299,25 @@ async def test_h25_a_tag_for_a_revision_without_webhook(both: Cluster, client: C
     await client.delete(MUTATING_WEBHOOK, "istio-sidecar-injector-canary")
     both.linnet("tag", "set", "prod", "-r", "canary")
     assert await injector(client, await space(rev="prod")) == "canary"
+
+
+async def test_h27_who_is_where_is_one_command(both: Cluster, client: Client, space) -> None:
+    """Every revision with its tags, namespaces, pods, gateways and the health of its webhooks."""
+    both.linnet("tag", "set", "prod", "-r", "canary", "--overwrite")
+    team = await space(rev="prod")
+    listed = {one["revision"]: one for one in json.loads(both.linnet("revision", "list", "-o", "json"))}
+    assert listed["1-0-0"]["default"]
+    assert (listed["canary"]["tags"], listed["canary"]["namespaces"]) == (["prod"], [team])
+    assert "istio-revision-tag-prod" in both.linnet("x", "revision", "describe", "canary")
+
+
+async def test_h29_the_injectors_configuration_is_deleted(both: Cluster, client: Client, space) -> None:
+    """Pods are injected as before with what is known, and the check says what is missing."""
+    team = await space(rev="canary")
+    await client.delete(CONFIG_MAP, "istio-sidecar-injector-canary", SYSTEM)
+    assert await injector(client, team) == "canary"
+    checked = both.attempt("verify-install", "--revision", "canary")
+    assert checked.returncode == 1
+    assert "istio-sidecar-injector-canary" in checked.stdout + checked.stderr
+    both.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+    assert await injector(client, team) == "canary"
