@@ -56,6 +56,7 @@ async def _running(client: Client, revision: str = "canary", **more: object) -> 
         grpc=ANY,
         secure_grpc=ANY,
         monitoring=ANY,
+        controls=ANY,
         shutdown=0.2,
         **more,
     )

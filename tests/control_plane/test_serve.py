@@ -9,6 +9,7 @@ import aiohttp
 import grpc
 import pytest
 
+from linnet.control_plane import logs
 from linnet.control_plane.settings import PlaintextCallers
 from linnet.envoy.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 from linnet.kube import locks
@@ -352,3 +353,29 @@ async def test_a_broken_injection_configuration(client, start) -> None:
         await client.delete(CONFIG_MAP, *where)
         await eventually(lambda: says("there is no injection ConfigMap"), "the loss is told")
         await injected()
+
+
+async def test_the_level_of_the_log(client, start) -> None:
+    """`istioctl admin log` reads and changes it; what is no level or no scope is refused."""
+    before = logs.level()
+    async with start() as istiod, aiohttp.ClientSession() as session:
+        scopes = f"http://127.0.0.1:{istiod.ports.controls}/scopej/"
+
+        async def level() -> str:
+            async with session.get(scopes) as answer:
+                (scope,) = await answer.json()
+                assert scope["name"] == "default"
+                return scope["output_level"]
+
+        try:
+            assert await level() == before
+            async with session.put(f"{scopes}default", json={"output_level": "debug"}) as answer:
+                assert answer.status == 202
+            assert await level() == "debug"
+            async with session.put(f"{scopes}default", json={"output_level": "loud"}) as answer:
+                assert answer.status == 400
+            async with session.put(f"{scopes}ads", json={"output_level": "info"}) as answer:
+                assert answer.status == 404
+            assert await level() == "debug"
+        finally:
+            logs.set_level(before)

@@ -1,10 +1,12 @@
 """Debounce, metrics, paths, status conditions: the small parts of istiod."""
 
 import asyncio
+import json
 
 import pytest
+import structlog
 
-from linnet.control_plane import http, status
+from linnet.control_plane import http, logs, status
 from linnet.control_plane.logs import level_of
 from linnet.control_plane.metrics import Metrics
 from linnet.control_plane.settle import Changes
@@ -122,3 +124,27 @@ def test_the_worst_reason_counts() -> None:
     found = status.conditions([], (problem(), problem("Invalid")), now=LATER)
     assert found is not None
     assert found[0]["reason"] == "Invalid"
+
+
+@pytest.fixture
+def as_before():
+    """The log is as before afterwards."""
+    before, configured = logs.level(), structlog.get_config()
+    yield
+    logs.set_level(before)
+    structlog.configure(**configured)
+
+
+@pytest.mark.usefixtures("as_before")
+def test_the_level_of_the_log_changes_while_it_is_written(capsys) -> None:
+    """Also for loggers that were used before."""
+    logs.configure("default:warn", as_json=True)
+    log = structlog.get_logger("some.module")
+    log.info("one")
+    log.warning("two")
+    assert logs.set_level("debug")
+    log.debug("three")
+    assert logs.set_level("none")
+    log.error("four")
+    assert not logs.set_level("loud")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == ["two", "three"]

@@ -32,6 +32,9 @@ PLAINTEXT = "LINNET_PLAINTEXT_XDS"
 @click.option("--grpcAddr", "grpc", default=":15010", help="xDS and CA without TLS.")
 @click.option("--secureGRPCAddr", "secure", default=":15012", help="xDS and CA with TLS.")
 @click.option("--monitoringAddr", "monitoring", default=":15014", help="Metrics, version, debug.")
+@click.option(
+    "--ctrlz_port", "controls", type=int, default=9876, help="The level of the log (this pod only)."
+)
 @click.option("--namespace", "-n", default=None, help="Our namespace ($POD_NAMESPACE).")
 @click.option("--domain", default="cluster.local", help="The cluster's DNS domain.")
 @click.option("--clusterID", "cluster", default=None, help="The cluster's name ($CLUSTER_ID).")
@@ -60,7 +63,7 @@ def settings_of(flags: Mapping[str, Any], environment: Mapping[str, str]) -> "Se
     Raises:
         UserError: a value that cannot be used; the message names the flag or variable.
     """
-    from linnet.control_plane.settings import PlaintextCallers, Settings
+    from linnet.control_plane.settings import Address, PlaintextCallers, Settings
 
     plaintext = environment.get(PLAINTEXT, PlaintextCallers.LOOPBACK.value)
     if plaintext not in frozenset(PlaintextCallers):
@@ -79,6 +82,7 @@ def settings_of(flags: Mapping[str, Any], environment: Mapping[str, str]) -> "Se
         grpc=address(flags["grpc"], "--grpcAddr"),
         secure_grpc=address(flags["secure"], "--secureGRPCAddr"),
         monitoring=address(flags["monitoring"], "--monitoringAddr"),
+        controls=Address(flags["controls"], "127.0.0.1"),
         plaintext=PlaintextCallers(plaintext),
         debounce_quiet=_seconds(environment, "PILOT_DEBOUNCE_AFTER", usual.debounce_quiet),
         debounce_limit=_seconds(environment, "PILOT_DEBOUNCE_MAX", usual.debounce_limit),

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,14 +65,17 @@ def json(content: object, request: web.BaseRequest, *, status: int = 200) -> web
     return web.Response(body=body, status=status, content_type="application/json")
 
 
-async def json_body(request: web.BaseRequest, limit: int) -> Any:
-    """The decoded JSON body of a request.
+async def json_body(
+    request: web.BaseRequest, limit: int, *, kinds: Collection[str] = ("application/json",)
+) -> Any:
+    """The decoded JSON body of a request of one of these content types; empty: it may say none.
 
     Raises:
         web.HTTPException: 415, 413 or 400, with the reason.
     """
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text=f"expected application/json, not {request.content_type}\n")
+    said = request.content_type if "Content-Type" in request.headers else ""
+    if said not in kinds:
+        raise web.HTTPUnsupportedMediaType(text=f"expected application/json, not {said or 'nothing'}\n")
     if (request.content_length or 0) > limit:
         raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length or 0)
     body = await request.content.read(-1) if request.can_read_body else b""

@@ -21,6 +21,7 @@ class Ports:
     grpc: int = 0
     secure_grpc: int = 0
     monitoring: int = 0
+    controls: int = 0
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from linnet.ca.authority import Authority
 from linnet.ca.server import CertificateService
-from linnet.control_plane import grpc, http
+from linnet.control_plane import grpc, http, scopes
 from linnet.control_plane.callers import Callers
 from linnet.control_plane.debug import Debug
 from linnet.control_plane.gauges import add_authority_gauges, add_injection_gauge
@@ -63,4 +63,5 @@ async def open_ports(
     ports.monitoring = await enter(
         http.serving({"/metrics": metrics, "/version": version, **debug}, settings.monitoring)
     )
+    ports.controls = await enter(http.serving(scopes.routes(), settings.controls))
     ports.http = await enter(http.serving({"/ready": ready, **debug}, settings.http))

@@ -37,6 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     grpc: Address = Address(15010)
     secure_grpc: Address = Address(15012)
     monitoring: Address = Address(15014)
+    controls: Address = Address(9876, "127.0.0.1")
+    """Where the level of the log is changed."""
     plaintext: PlaintextCallers = PlaintextCallers.LOOPBACK
     debounce_quiet: float = 0.1
     debounce_limit: float = 10.0
