@@ -31,7 +31,7 @@ def main() -> int:
     code = 1
     try:
         code = _play(variables, title, page)
-    except (Failed, EOFError) as problem:
+    except (Failed, EOFError, OSError) as problem:
         _say(f"\nThe demo stopped: {problem}")
     except KeyboardInterrupt:
         _say("\nThe demo was interrupted.")

@@ -24,6 +24,7 @@ from linnet.kube.errors import ApiError
 from linnet.kube.kinds import POD
 from linnet.kube.watch import Applied, Listed, follow
 
+_ENDS_WITHIN = 180  # seconds: it waits for the answers to what it has asked, on a machine that may be busy
 _TOTAL = re.compile(
     r"^(?P<name>\S+): (?P<requests>\d+) requests in \d+ s, (?P<failed>\d+) failed$", re.MULTILINE
 )
@@ -67,11 +68,14 @@ class GatewayLoad:
         self._file.unlink(missing_ok=True)
 
     def stop(self) -> Report:
-        """End the load; what its own report says."""
+        """End the load; what its own report says. Raises TimeoutError when it does not end."""
         process = self._process
         assert process is not None
         process.send_signal(signal.SIGTERM)
-        text, _ = process.communicate(timeout=30)
+        try:
+            text, _ = process.communicate(timeout=_ENDS_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"the load client has not ended {_ENDS_WITHIN} s after SIGTERM") from error
         report: dict[str, Any] = orjson.loads(self._file.read_bytes())
         return Report(report["requests"], report["failed"], text)
 
