@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from linnet.local.api.store import Event, Expired, Stale, Store, StoreFailed
+from linnet.local.api.journal import StoreFailed
+from linnet.local.api.records import Event
+from linnet.local.api.store import Expired, Stale, Store
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linnet.local.api.causes import Cause, invalid, shown
-from linnet.local.api.store import Event, Store
+from linnet.local.api.records import Event
+from linnet.local.api.store import Store
 
 Json = dict[str, Any]
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from linnet.local.api import crds
+from linnet.local.api.records import Event
 from linnet.local.api.registry import Registry, Resource
 from linnet.local.api.schemas import Node, Schemas
-from linnet.local.api.store import Event, Store
+from linnet.local.api.store import Store
 
 Json = dict[str, Any]
 

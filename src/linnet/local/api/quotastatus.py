@@ -6,8 +6,8 @@ import contextlib
 from linnet.local.api import quotas
 from linnet.local.api.cluster import Cluster
 from linnet.local.api.quotas import QUOTAS
+from linnet.local.api.records import Event, Record
 from linnet.local.api.refusals import Refused
-from linnet.local.api.store import Event, Record
 from linnet.local.api.users import SERVER
 from linnet.local.api.writing import Options, Writer
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from linnet.local.api import selectors
 from linnet.local.api.cluster import Cluster
-from linnet.local.api.store import Event
+from linnet.local.api.records import Event
 from linnet.local.api.users import MASTERS, NODES, User, service_account
 
 Json = dict[str, Any]

@@ -12,10 +12,11 @@ from msgspec import Struct
 from linnet.local.api import refusals, table, views
 from linnet.local.api.cluster import Cluster
 from linnet.local.api.negotiation import Accepted
+from linnet.local.api.records import Record
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.selecting import selects
-from linnet.local.api.store import Expired, Record
+from linnet.local.api.store import Expired
 from linnet.local.api.watching import Selects
 
 Json = dict[str, Any]

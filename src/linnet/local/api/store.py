@@ -11,7 +11,6 @@ Readers see only what is durable; writers decide on `latest`, which includes wha
 import asyncio
 import bisect
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
@@ -21,47 +20,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from msgspec import Struct
 
-Change = Literal["ADDED", "MODIFIED", "DELETED"]
+from linnet.local.api import journal
+from linnet.local.api.journal import StoreFailed
+from linnet.local.api.records import Change, Event, Record, bucket_of
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS object(
-  key TEXT PRIMARY KEY, rev INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event(
-  rev INTEGER PRIMARY KEY, key TEXT NOT NULL, deleted INTEGER NOT NULL, at REAL NOT NULL,
-  value BLOB NOT NULL, prev_rev INTEGER, prev BLOB);
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-"""
 _BATCH = 512
-_KEEP_SECONDS = 300.0
-_KEEP_AT_LEAST = 1_000
-
-
-class Record(Struct, frozen=True):
-    """An object as it was stored: JSON with its resourceVersion inside."""
-
-    key: str
-    rev: int
-    raw: bytes
-
-    def load(self) -> dict[str, Any]:
-        """A private copy that the caller may change."""
-        loaded: dict[str, Any] = orjson.loads(self.raw)
-        return loaded
-
-
-class Event(Struct, frozen=True):
-    """One change; `record` of a deletion is the last state with the deletion's revision."""
-
-    rev: int
-    change: Change
-    record: Record
-    before: Record | None
-    at: float  # seconds since the epoch
 
 
 class Expired(Exception):
@@ -74,10 +42,6 @@ class Expired(Exception):
 
 class Stale(Exception):
     """Somebody else wrote the object first."""
-
-
-class StoreFailed(OSError):
-    """The disk refused; nothing is acknowledged any more."""
 
 
 class _Write(Struct, frozen=True):
@@ -109,10 +73,6 @@ class _Bucket:
             yield self.records[key]
 
 
-def bucket_of(key: str) -> str:
-    return key[: key.index("|")]
-
-
 class Store:
     """Open the file at `path`, or make it; used from one event loop; `start` before the first write.
 
@@ -135,10 +95,10 @@ class Store:
         self.commits = 0
         self._compacted = 0
         self._published = self._assigned = 1
-        self._lock = self._take_lock()
+        self._lock = journal.locked(path)
         try:
-            with contextlib.closing(self._connect()) as db:
-                self._load(db)
+            with contextlib.closing(journal.connect(path, synchronous)) as db:
+                self._load(journal.read(db))
         except sqlite3.Error as error:
             os.close(self._lock)
             raise StoreFailed(f"{path}: {error}") from error
@@ -315,67 +275,32 @@ class Store:
         while self._log and self._log[0].rev <= floor:
             self._log.popleft()
 
-    # The file
-
-    def _take_lock(self) -> int:
-        """Two processes on one file would each believe their own memory."""
-        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise StoreFailed(f"{self._path} is in use by another process") from error
-        return lock
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        os.chmod(self._path, 0o600)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute(f"PRAGMA synchronous={self._synchronous}")
-        return db
-
-    def _load(self, db: sqlite3.Connection) -> None:
-        db.executescript(_SCHEMA)
-        meta = dict(db.execute("SELECT name, value FROM meta"))
-        self._compacted = int(meta.get("compacted", 0))
-        newest = db.execute("SELECT coalesce(max(rev), 0) FROM event").fetchone()[0]
-        self._published = self._assigned = max(int(meta.get("revision", 1)), newest)
-        for key, rev, value in db.execute("SELECT key, rev, value FROM object ORDER BY key"):
-            self._buckets.setdefault(bucket_of(key), _Bucket()).set(Record(key, rev, value))
-        known: dict[str, Record] = {}
-        rows = db.execute(
-            "SELECT rev, key, deleted, at, value, prev_rev, prev FROM event WHERE rev > ? ORDER BY rev",
-            (self._compacted,),
-        )
-        for rev, key, deleted, at, value, prev_rev, prev in rows:
-            current = self.get(key)
-            record = current if current is not None and current.rev == rev else Record(key, rev, value)
-            before = known.get(key)
-            if prev_rev is not None and (before is None or before.rev != prev_rev):
-                before = Record(key, prev_rev, prev)
-            change: Change = "DELETED" if deleted else "MODIFIED" if prev_rev is not None else "ADDED"
-            self._log.append(Event(rev, change, record, before if prev_rev is not None else None, at))
-            known[key] = record
+    def _load(self, content: journal.Content) -> None:
+        self._compacted = content.compacted
+        self._published = self._assigned = content.revision
+        for record in content.objects:
+            self._buckets.setdefault(bucket_of(record.key), _Bucket()).set(record)
+        self._log.extend(content.events)
 
     def _write_all(self) -> None:
         """The writer thread: batches until it is told to end."""
         assert self._loop is not None
         batch: list[_Write] = []
         try:
-            with contextlib.closing(self._connect()) as db:
+            with contextlib.closing(journal.connect(self._path, self._synchronous)) as db:
                 since_trim = 0
                 ending = False
                 while not ending:
                     batch, ending = self._next_batch()
                     if batch:
-                        self._commit(db, [write.event for write in batch])
+                        journal.commit(db, [write.event for write in batch])
+                        self.commits += 1
                         self._tell(self._publish, batch)
                         since_trim += len(batch)
                     if since_trim > self._window // 4:
                         since_trim = 0
                         self._compact(db)
-                db.execute("INSERT OR REPLACE INTO meta VALUES('revision', ?)", (self._assigned,))
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                journal.close(db, self._assigned)
         except sqlite3.Error as error:
             failure = StoreFailed(f"{self._path}: {error}")
             self._tell(lambda lost: self._fail(failure, lost), batch)
@@ -401,48 +326,8 @@ class Store:
             item = self._queue.get()
         return batch, True
 
-    def _commit(self, db: sqlite3.Connection, events: list[Event]) -> None:
-        final = {event.record.key: event for event in events}
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany(
-            "INSERT INTO event VALUES(?,?,?,?,?,?,?)",
-            [
-                (
-                    event.rev,
-                    event.record.key,
-                    event.change == "DELETED",
-                    event.at,
-                    event.record.raw,
-                    event.before.rev if event.before else None,
-                    event.before.raw if event.before else None,
-                )
-                for event in events
-            ],
-        )
-        db.executemany(
-            "INSERT OR REPLACE INTO object VALUES(?,?,?)",
-            [(e.record.key, e.rev, e.record.raw) for e in final.values() if e.change != "DELETED"],
-        )
-        db.executemany(
-            "DELETE FROM object WHERE key=?",
-            [(e.record.key,) for e in final.values() if e.change == "DELETED"],
-        )
-        db.execute("COMMIT")
-        self.commits += 1
-
     def _compact(self, db: sqlite3.Connection) -> None:
-        """Forget history beyond the window, and beyond five minutes if a thousand younger changes stay."""
-        newest = db.execute("SELECT max(rev) FROM event").fetchone()[0]
-        old = db.execute(
-            "SELECT max(rev) FROM event WHERE at < ?", (time.time() - _KEEP_SECONDS,)
-        ).fetchone()[0]
-        floor = max(newest - self._window, min(old or 0, newest - _KEEP_AT_LEAST))
-        if floor <= self._compacted:
-            return
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("DELETE FROM event WHERE rev <= ?", (floor,))
-        db.execute("INSERT OR REPLACE INTO meta VALUES('compacted', ?), ('revision', ?)", (floor, newest))
-        db.execute("COMMIT")
+        floor = journal.compact(db, self._window, self._compacted)
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._trim, floor)

@@ -14,10 +14,11 @@ from linnet.local.api import reading, refusals, table, views
 from linnet.local.api.cluster import Cluster
 from linnet.local.api.negotiation import Accepted
 from linnet.local.api.paths import true
+from linnet.local.api.records import Event
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.selecting import selects
-from linnet.local.api.store import Event, Expired
+from linnet.local.api.store import Expired
 from linnet.local.api.watching import Seen, Selects, Watch, current
 
 Json = dict[str, Any]

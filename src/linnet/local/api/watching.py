@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from linnet.local.api.store import Change, Event, Record, Store
+from linnet.local.api.records import Change, Event, Record
+from linnet.local.api.store import Store
 
 Json = dict[str, Any]
 Selects = Callable[[Json], bool]

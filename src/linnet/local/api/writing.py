@@ -34,9 +34,10 @@ from linnet.local.api.causes import required
 from linnet.local.api.cluster import CRDS, Cluster, timestamp
 from linnet.local.api.copies import copied
 from linnet.local.api.escalation import Guard
+from linnet.local.api.records import Record
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
-from linnet.local.api.store import Record, Stale
+from linnet.local.api.store import Stale
 from linnet.local.api.users import User
 
 Json = dict[str, Any]
