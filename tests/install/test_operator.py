@@ -72,6 +72,21 @@ def test_precedence() -> None:
     assert (plane.hub, plane.tag, plane.revision, plane.profile) == ("four", "a", "canary", "default")
 
 
+@pytest.mark.parametrize(
+    ("sets", "pilot", "proxy"),
+    [
+        (["tag=1.2"], "1.2", "1.2"),
+        (["tag=1.2-envoy-1.38"], "1.2", "1.2-envoy-1.38"),
+        (["tag=1.2", "components.pilot.tag=x-envoy-1.38"], "x-envoy-1.38", "1.2"),
+        (["values.pilot.tag=y"], "y", "9"),
+    ],
+)
+def test_tags_of_images(sets: list[str], pilot: str, proxy: str) -> None:
+    """The Envoy that a tag names is that of the proxies; istiod is the same with each."""
+    plane = resolve([], sets, version="9").plane
+    assert (plane.pilot_tag, plane.image("proxyv2")) == (pilot, f"linnet/proxyv2:{proxy}")
+
+
 @pytest.mark.parametrize("sets", [["revision=canary"], ["values.revision=canary"]])
 def test_revision_spellings(sets: list[str]) -> None:
     """The revision may be given in the specification or in the values."""

@@ -175,7 +175,7 @@ def _heed(planned: "Plan", *, allow_skew: bool) -> None:
     if refusals and not allow_skew:
         told = "\n".join(f"  {text}" for text in refusals)
         raise UserError(
-            f"version {planned.plane.tag} does not fit to what runs\n{told}\n"
+            f"version {planned.plane.pilot_tag} does not fit to what runs\n{told}\n"
             "--allow-skew installs it nevertheless"
         )
     for text in refusals:
@@ -237,7 +237,7 @@ def _print_plan(planned: "Plan", form: str | None, *, allow_skew: bool) -> None:
     if form:
         plan: dict[str, Any] = {
             "revision": planned.plane.revision_name,
-            "version": planned.plane.tag,
+            "version": planned.plane.pilot_tag,
             "comparedWith": planned.against,
             "differences": document(planned.sections),
             "changes": [

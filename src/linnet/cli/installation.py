@@ -73,10 +73,13 @@ class Plan(Struct, frozen=True):
         """What people are told before they are asked."""
         plane, own = self.plane, self.against == self.plane.revision_name
         said = []
-        if self.before and self.before != plane.tag:
-            said.append(f"Revision {plane.revision_name} changes in place from {self.before} to {plane.tag}.")
+        if self.before and self.before != plane.pilot_tag:
+            said.append(
+                f"Revision {plane.revision_name} changes in place from {self.before} to {plane.pilot_tag}."
+            )
         if self.against and not differ(self.sections):
-            same = "stays as it is" if own else f"is configured and injects as revision {self.against} does"
+            mine = "stays as it is" if unchanged(self) else "is completed, and does nothing differently"
+            same = mine if own else f"is configured and injects as revision {self.against} does"
             said.append(f"Revision {plane.revision_name} {same}.")
         elif self.against:
             what = "does differently from now on" if own else f"does otherwise than revision {self.against}"
@@ -138,7 +141,7 @@ async def plan(client: "Client", plane: Plane, from_revision: str, *, gateways: 
     return Plan(
         plane=plane,
         installed=installed,
-        findings=judge(plane.revision_name, plane.tag, runs, proxies) if plane.enabled("pilot") else (),
+        findings=judge(plane.revision_name, plane.pilot_tag, runs, proxies) if plane.enabled("pilot") else (),
         against=against,
         sections=sections,
         inherits=bool(from_revision),

@@ -180,9 +180,9 @@ def _revisions(facts: Facts) -> Iterator[Finding]:
 
 def _versions(facts: Facts, plane: Plane, from_version: str) -> Iterator[Finding]:
     planes = [*facts.planes, *([Running("--from-version", from_version)] if from_version else [])]
-    for verdict in judge(plane.revision_name, plane.tag, planes, facts.proxies):
+    for verdict in judge(plane.revision_name, plane.pilot_tag, planes, facts.proxies):
         level = Level.Error if verdict.level is Verdict.REFUSED else Level.Warning
-        yield Finding("LIN0105", level, "", f"version {plane.tag} would be installed; {verdict.text}")
+        yield Finding("LIN0105", level, "", f"version {plane.pilot_tag} would be installed; {verdict.text}")
 
 
 def _capacity(facts: Facts, plane: Plane) -> Iterator[Finding]:

@@ -293,7 +293,7 @@ def _container(plane: Plane, k8s: Mapping[str, Any]) -> Object:
         "image": plane.image(
             str(plane.value("pilot.image", "pilot")),
             hub=str(plane.component("pilot.hub") or plane.value("pilot.hub", "")),
-            tag=str(plane.component("pilot.tag") or plane.value("pilot.tag", "")),
+            tag=plane.pilot_tag,
         ),
         "args": [
             "discovery",

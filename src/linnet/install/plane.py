@@ -103,6 +103,12 @@ class Plane(Struct, frozen=True):
         """The tag of all images."""
         return str(self.spec.get("tag") or self.value("global.tag") or self.version)
 
+    @property
+    def pilot_tag(self) -> str:
+        """The tag of istiod's image: an ending `-envoy-X.Y` is about proxies, istiod has no Envoy."""
+        own = self.component("pilot.tag") or self.value("pilot.tag")
+        return str(own) if own else re.sub(r"-envoy-\d+\.\d+$", "", self.tag)
+
     def named(self, name: str) -> str:
         """`NAME-REV`, or `NAME` for the empty revision."""
         return suffixed(name, self.revision)
