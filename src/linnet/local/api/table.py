@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from linnet.local.api import ages, cells
+from linnet.local.api.cellparts import dig
 from linnet.local.api.crds import Column
 from linnet.local.api.definitions import packed
 from linnet.local.api.registry import Resource
@@ -178,5 +179,5 @@ def at_path(path: str, obj: Any) -> Iterator[Any]:
             found = [part for one in lists for part in (one if index == "*" else one[int(index) :][:1])]
         else:
             lists = [one for one in found if isinstance(one, list)]
-            found = [part for one in lists for part in one if str(cells.dig(part, *key.split("."))) == value]
+            found = [part for one in lists for part in one if str(dig(part, *key.split("."))) == value]
     yield from found
