@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
     "gateway": ("linnet.cli.gateway:gateway", "See which revision serves gateways, and move them."),
     "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
+    "kube-inject": ("linnet.cli.kube_inject:kube_inject", "Write proxies into the templates of a file."),
     "kubectl": (
         "linnet.cli.kubectl.command:kubectl",
         "A thin client of the cluster where there is no kubectl.",
@@ -45,6 +46,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("linnet.cli.version:version", "Show versions: this command, control planes, proxies."),
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {
+    "check-inject": ("linnet.cli.check_inject:check_inject", "Say which webhook injects a pod, and why."),
+    "injector": ("linnet.cli.check_inject:injector", "See which revision injects each namespace."),
     "revision": ("linnet.cli.revision:revision", "See which revisions there are, and who is on each."),
     "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
     "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),

@@ -105,7 +105,11 @@ class Duration(click.ParamType[float]):
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value is not None and param.name:
+    if value is None or not param.name:
+        return
+    source = ctx.get_parameter_source(param.name)
+    # the environment is a default: it does not win over a flag before the command's name
+    if source is not click.core.ParameterSource.ENVIRONMENT or ctx.parent is None:
         setattr(ctx.find_root().ensure_object(Globals), param.name, value)
 
 

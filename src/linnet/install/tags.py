@@ -104,8 +104,8 @@ async def planned(client: Client, wish: Wish) -> Planned:
             f"cannot create revision tag {wish.name}: found existing control plane revision with same name; "
             f"give the tag another name"
         )
-    if not wish.overwrite and any(row.tag == wish.name for row in known):
-        now = next(row.revision for row in known if row.tag == wish.name)
+    now = next((row.revision for row in known if row.tag == wish.name), wish.revision)
+    if not wish.overwrite and now != wish.revision:  # the same again completes what was interrupted
         raise TagError(
             f'revision tag "{wish.name}" already exists, and --overwrite is false; it names revision {now}'
         )
