@@ -11,9 +11,10 @@ from typing import Any, Self
 
 import orjson
 
+from soak.cycle import Failed
 from soak.verdict import GATEWAY
 
-_FIRST_ANSWERS = 60  # seconds
+_FIRST_ANSWERS, _LAST_ANSWERS = 60, 120  # seconds
 
 
 class Entrance:
@@ -46,6 +47,10 @@ class Entrance:
         """End the load; what its report says."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
+        try:
+            self._process.wait(_LAST_ANSWERS)
+        except subprocess.TimeoutExpired:
+            last = self._log.read_text(errors="replace")[-2000:]
+            raise Failed(f"the load client does not end; its last words:\n{last}") from None
         report: dict[str, Any] = orjson.loads(self._report.read_bytes())
         return report

@@ -277,6 +277,11 @@ def options(url: str, **more: object) -> argparse.Namespace:
     return argparse.Namespace(**(rest | {"target": [aim(url, held)]} | more))
 
 
+def patience(behaviour: str) -> float:
+    """Seconds for a request: few only where nothing comes, as the machine may be slow."""
+    return 0.5 if behaviour == "silent" else 10.0
+
+
 async def seen(url: str, stop: asyncio.Event | None = None, say=lambda line: None, **more: object) -> Record:
     """What the client says about a target."""
     record = Record("test", datetime.now(UTC))

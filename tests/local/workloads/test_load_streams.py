@@ -5,7 +5,7 @@ import signal
 from datetime import UTC, datetime
 
 import pytest
-from tests.local.workloads.failing import Bytes, Second, Web, options, seen, serving
+from tests.local.workloads.failing import Bytes, Second, Web, options, patience, seen, serving
 from tests.local.workloads.test_echo import echo
 
 from linnet.local.workloads import load, websocket
@@ -24,7 +24,7 @@ async def ends(scheme: str, *script: str, **more: object):
 @pytest.mark.parametrize("scheme", ["tcp", "ws", "grpc+bidi"])
 async def test_a_good_server_gives_a_clean_report(scheme):
     """Messages come back on one stream, which we end; it is not counted as told."""
-    record, tally = await ends(scheme)
+    record, tally = await ends(scheme, duration=1.0)
     assert record.failures == []
     assert tally.ok > 3
     assert (tally.opened, tally.ended) == (1, {BY_US: 1})
@@ -34,7 +34,7 @@ async def test_a_good_server_gives_a_clean_report(scheme):
 @pytest.mark.parametrize("scheme", ["tcp", "ws", "grpc+bidi"])
 async def test_streams_have_the_life_that_is_asked_for(scheme):
     """We end them in order, one after the other."""
-    record, tally = await ends(scheme, life=0.05)
+    record, tally = await ends(scheme, life=0.05, duration=1.0)
     assert record.failures == []
     assert tally.opened > 2
     assert tally.ended == {BY_US: tally.opened}
@@ -51,7 +51,7 @@ async def test_streams_have_the_life_that_is_asked_for(scheme):
 )
 async def test_a_stream_that_is_told_to_end_is_no_failure(scheme, behaviour, how):
     """Its end is counted by how it was told, and the next stream is opened."""
-    record, tally = await ends(scheme, behaviour, duration=0.5)
+    record, tally = await ends(scheme, behaviour, duration=1.5)
     assert record.failures == []
     assert tally.ended == {how: 1, BY_US: 1}
     assert tally.opened == 2
@@ -95,7 +95,7 @@ async def test_a_stream_that_just_ends_is_a_failure(scheme, behaviour, kind, sai
             if "FAILED" in line:
                 stop.set()
 
-        record = await seen(url, stop, say, duration=0.0, timeout=0.4, every=0.3)
+        record = await seen(url, stop, say, duration=0.0, timeout=patience(behaviour), every=0.3)
     tally = record.tallies[0]
     assert tally.ended[RESET] == 1
     failure = record.failures[0]
@@ -116,7 +116,7 @@ async def test_a_stream_that_just_ends_is_a_failure(scheme, behaviour, kind, sai
 )
 async def test_a_stream_that_does_not_open_is_a_failure(scheme, behaviour, kind):
     """It is counted as a failure and not as opened; the next attempt is a new stream."""
-    record, tally = await ends(scheme, behaviour, duration=0.8)
+    record, tally = await ends(scheme, behaviour, duration=1.5)
     assert [failure["kind"] for failure in record.failures] == [kind]
     assert "while it opened" in record.failures[0]["detail"]
     assert (tally.opened, tally.ended) == (1, {BY_US: 1})
@@ -136,7 +136,7 @@ async def test_a_stream_that_does_not_open_is_a_failure(scheme, behaviour, kind)
 )
 async def test_the_echo_server_ends_without_a_loss(scheme, how):
     """SIGTERM under load: streams are told, and no request before the last one to be begun is lost."""
-    async with echo("--linger", "0.5") as (port, tcp, process):
+    async with echo("--linger", "0.5" if how else "4") as (port, tcp, process):
         stop, record = asyncio.Event(), Record("test", datetime.now(UTC))
         target = f"{scheme}://127.0.0.1:{tcp if scheme == 'tcp' else port}/"
         asked = options(target, duration=0.0, timeout=10.0, streams=3, rate=50.0, every=0.05)

@@ -43,6 +43,7 @@ async def _end(answers: Answers, connection: Http2) -> None:
     """Once the server ends: warn, wait for the calls, close."""
     await answers.ending.wait()
     connection.warn()
+    await connection.ping()  # calls that were begun before the warning was read are here now
     while connection.busy:
         await connection.finished.wait()
     connection.close()

@@ -32,6 +32,7 @@ class Http2:
         self.window = frames.WINDOW
         self.told = asyncio.Event()  # a GOAWAY came
         self.finished = asyncio.Event()  # a call is over
+        self._pong = asyncio.Event()
         self.closed = False
         self.calls: dict[int, Call] = {}
         self._reader, self._writer, self._serve = reader, writer, serve
@@ -83,6 +84,11 @@ class Http2:
             for task in self._tasks:
                 task.cancel()
             self._writer.close()
+
+    async def ping(self) -> None:
+        """Wait until the peer has read everything that was sent, or is gone."""
+        self._writer.write(frames.frame(Kind.PING, 0, 0, b"linnet\0\0"))
+        await self._pong.wait()
 
     def warn(self, last: int = frames.LAST_STREAM) -> None:
         """Send GOAWAY; calls go on."""
@@ -142,8 +148,11 @@ class Http2:
                     self._drop(one.stream)
             case Kind.SETTINGS if not one.flags & Flag.ACK:
                 self._came_settings(one.payload)
-            case Kind.PING if not one.flags & Flag.ACK:
-                self._writer.write(frames.frame(Kind.PING, Flag.ACK, 0, one.payload))
+            case Kind.PING:
+                if one.flags & Flag.ACK:
+                    self._pong.set()
+                else:
+                    self._writer.write(frames.frame(Kind.PING, Flag.ACK, 0, one.payload))
             case Kind.GOAWAY:
                 self._came_goaway(one.payload)
             case Kind.WINDOW_UPDATE:
@@ -232,3 +241,4 @@ class Http2:
             call.fail(kind, detail)
         self.calls.clear()
         self.finished.set()
+        self._pong.set()

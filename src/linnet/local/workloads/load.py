@@ -24,7 +24,7 @@ from linnet.local.workloads.aims import Aim, Pace, aim
 from linnet.local.workloads.channel import Channel
 from linnet.local.workloads.http1 import HEAD_LIMIT, Failed, Target, read_head
 from linnet.local.workloads.lines import GrpcLine, Line, WebSocketLine
-from linnet.local.workloads.record import Record
+from linnet.local.workloads.record import Record, describe
 from linnet.local.workloads.steady import Ask, Kept, Steady, stopped
 from linnet.local.workloads.streams import Stream
 from linnet.local.workloads.tcp import TcpLine
@@ -87,13 +87,18 @@ async def run(options: argparse.Namespace, record: Record, stop: asyncio.Event, 
         if options.wait:
             await _first_answers(options, channels, stop, say)
             record.started = datetime.now(UTC)
-        async with asyncio.TaskGroup() as tasks:
-            for target in options.target:
-                _load(target, record, channels, options.timeout, stop, say, tasks, rest)
-            tasks.create_task(_state(record, stop, say))
-            if options.duration:
-                await stopped(stop, options.duration)
+        try:
+            async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+                for target in options.target:
+                    _load(target, record, channels, options.timeout, stop, say, tasks, rest)
+                tasks.create_task(_state(record, stop, say))
+                await stopped(stop, options.duration or None)
                 stop.set()
+                limit.reschedule(asyncio.get_running_loop().time() + 2 * options.timeout)
+        except TimeoutError:  # the report is worth more than whatever does not end
+            left = record.tally("unfinished", "")
+            moment = datetime.now(UTC)
+            say(describe(record.fail(left, moment, "unfinished", "requests that did not end", "")))
 
 
 def _load(
@@ -125,7 +130,7 @@ def _load(
     if pace.rate:
         tally = record.tally(target.protocol, target.url)
         if target.protocol == "http1":
-            kept = Kept(Target(target.url), tally, connections=pace.connections, timeout=timeout)
+            kept = Kept(Target(target.url), tally, stop, connections=pace.connections, timeout=timeout)
             rest.callback(kept.close)
             ask: Ask = kept.ask
         else:

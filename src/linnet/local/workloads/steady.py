@@ -13,23 +13,31 @@ Ask = Callable[[], Awaitable[Answer]]  # one request; raises Failed
 _AGENT = {"user-agent": "load"}
 
 
+class NotMade(Exception):
+    """A request that was due, and for which no connection was free until the load ended."""
+
+
 class Kept:
     """HTTP/1.1 over connections that are kept; a request waits for a free one."""
 
-    def __init__(self, target: Target, tally: Tally, *, connections: int, timeout: float) -> None:
-        self._target, self._tally, self._timeout = target, tally, timeout
+    def __init__(
+        self, target: Target, tally: Tally, stop: asyncio.Event, *, connections: int, timeout: float
+    ) -> None:
+        self._tally, self._stop, self._timeout = tally, stop, timeout
         self._free: asyncio.Queue[Connection] = asyncio.Queue()
         self._connections = [Connection(target) for _ in range(connections)]
         for connection in self._connections:
             self._free.put_nowait(connection)
 
     async def ask(self) -> Answer:
-        """One request. Raises Failed, with the pod that answered last on the connection."""
+        """One request. Raises Failed, with the pod that answered last on the connection; NotMade."""
         if self._free.empty():
             self._tally.late += 1
         connection = await self._free.get()
         before = connection.pod
         try:
+            if self._stop.is_set():
+                raise NotMade
             return await connection.request(headers=_AGENT, timeout=self._timeout, keep=True)
         except Failed as error:
             error.pod = error.pod or before
@@ -92,7 +100,10 @@ class Steady:
         self._ask, self._record, self._tally, self._say = ask, record, tally, say
 
     async def run(self, rate: float, stop: asyncio.Event) -> None:
-        """Begin `rate` requests a second until `stop`; those under way are finished."""
+        """Begin `rate` requests a second until `stop`; those under way are finished.
+
+        Those that still wait for a connection then were never made.
+        """
         loop = asyncio.get_running_loop()
         start, sent = loop.time(), 0
         async with asyncio.TaskGroup() as requests:
@@ -117,12 +128,14 @@ class Steady:
             failure = self._record.fail(self._tally, moment, error.kind, error.detail, error.pod, after=after)
             self._say(describe(failure))
             return
+        except NotMade:
+            return
         version = answer.headers.get(VERSION_HEADER, "")
         self._tally.good(loop.time(), loop.time() - began, pod, version)
 
 
-async def stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait so long; whether `stop` was set meanwhile."""
+async def stopped(stop: asyncio.Event, seconds: float | None) -> bool:
+    """Wait so long, None: for ever; whether `stop` was set meanwhile."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()
