@@ -1,5 +1,6 @@
 """The local cluster as a user drives it: up, down, kill -9, two at once, what is left."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -163,6 +164,21 @@ def test_kill(cluster: Cluster, victim: str):
 
     until(runs)
     until(lambda: len(cluster.processes()) == len(before), 5)
+
+
+@pytest.mark.parametrize("made", ["daemon.lock", "pki/ca.key", "daemon.json", "cluster.db"])
+def test_a_start_that_is_killed(cluster: Cluster, made: str):
+    """However far the first `up` came before it and all its processes were killed, the next completes it."""
+    starting = cluster.start("up")
+    until(lambda: os.path.exists(f"{cluster.paths.state}/{made}") or starting.poll() is not None, 60)
+    for pid in (starting.pid, *cluster.processes()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    starting.communicate(timeout=60)
+    again = cluster.run("up")
+    assert again.returncode == 0, again.stderr
+    assert cluster.get("/api/v1/nodes/node-1")["metadata"]["name"] == "node-1"
+    assert cluster.get("/api/v1/namespaces/default")["status"]["phase"] == "Active"
 
 
 def test_env_status_and_logs(cluster: Cluster):
