@@ -16,7 +16,7 @@ from linnet.local.api.certificates import Pki
 from linnet.local.api.cluster import Cluster, timestamp
 from linnet.local.api.options import VERSION, Options
 from linnet.local.api.users import SERVER
-from linnet.local.api.writing import Options as WriteOptions
+from linnet.local.api.writeoptions import Options as WriteOptions
 from linnet.local.api.writing import Writer
 
 Json = dict[str, Any]

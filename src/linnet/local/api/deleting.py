@@ -11,9 +11,11 @@ from msgspec import Struct
 from linnet.local.api import preparing, refusals, views
 from linnet.local.api.cluster import Cluster, timestamp
 from linnet.local.api.registry import Resource
+from linnet.local.api.reviewing import Reviewer
 from linnet.local.api.store import Stale
 from linnet.local.api.watching import Selects
-from linnet.local.api.writing import Options, Writer
+from linnet.local.api.writeoptions import Options
+from linnet.local.api.writing import Writer
 
 Json = dict[str, Any]
 
@@ -62,7 +64,8 @@ class Deleted(Struct, frozen=True):
 class Deleter:
     """Deletes objects as Kubernetes would."""
 
-    def __init__(self, cluster: Cluster, writer: Writer) -> None:
+    def __init__(self, cluster: Cluster, writer: Writer, reviewer: Reviewer) -> None:
+        self._reviewer = reviewer
         self._cluster = cluster
         self._writer = writer
 
@@ -80,7 +83,7 @@ class Deleter:
                 raise refusals.not_found(resource, name)
             live = views.served(resource, record.load())
             self._check(resource, live, deletion)
-            await self._writer.review_deletion(resource, namespace, live, options)
+            await self._reviewer.deletion(resource, namespace, live, options)
             marked = _marked(resource, live, deletion)
             try:
                 if marked is not None:

@@ -9,7 +9,8 @@ from linnet.local.api.quotas import QUOTAS
 from linnet.local.api.records import Event, Record
 from linnet.local.api.refusals import Refused
 from linnet.local.api.users import SERVER
-from linnet.local.api.writing import Options, Writer
+from linnet.local.api.writeoptions import Options
+from linnet.local.api.writing import Writer
 
 _MANAGER = "kube-controller-manager"
 

@@ -29,6 +29,7 @@ from linnet.local.api.proxying import Proxy
 from linnet.local.api.quotastatus import QuotaStatus
 from linnet.local.api.rbac import Authorizer
 from linnet.local.api.reading import Reader
+from linnet.local.api.reviewing import Reviewer
 from linnet.local.api.schemas import Schemas
 from linnet.local.api.store import Store
 from linnet.local.api.streaming import Ending
@@ -108,8 +109,9 @@ def _parts(options: Options, store: Store, pki: Pki, network: ipaddress.IPv4Netw
         dial=options.dial,
         versions=cluster.registry.custom_versions,
     )
-    writer = Writer(cluster, admission, Addresses(store, network), Guard(cluster, authorizer))
-    deleter = Deleter(cluster, writer)
+    reviewer = Reviewer(admission)
+    writer = Writer(cluster, reviewer, Addresses(store, network), Guard(cluster, authorizer))
+    deleter = Deleter(cluster, writer, reviewer)
     subresources = Subresources(cluster, writer, deleter, signer)
     ending = Ending()
     cluster.registry.on_change(ending.wake)

@@ -12,7 +12,8 @@ from linnet.local.api.cluster import Cluster, timestamp
 from linnet.local.api.deleting import Deleter, Deletion
 from linnet.local.api.registry import Resource
 from linnet.local.api.tokens import ISSUER, Signer
-from linnet.local.api.writing import Edit, Options, Writer
+from linnet.local.api.writeoptions import Options
+from linnet.local.api.writing import Edit, Writer
 
 Json = dict[str, Any]
 

@@ -34,7 +34,8 @@ from linnet.local.api.strategic import go_text
 from linnet.local.api.streaming import Ending
 from linnet.local.api.subresources import Subresources, scale
 from linnet.local.api.users import User
-from linnet.local.api.writing import Edit, Options, Writer
+from linnet.local.api.writeoptions import Options
+from linnet.local.api.writing import Edit, Writer
 
 Json = dict[str, Any]
 

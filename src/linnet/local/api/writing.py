@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from msgspec import Struct
-
 from linnet.local.api import (
     bodies,
     carrying,
@@ -24,12 +22,12 @@ from linnet.local.api import (
     preparing,
     quotas,
     refusals,
+    reviewing,
     securitylevels,
     validation,
     views,
 )
 from linnet.local.api.addresses import Addresses, Refusal
-from linnet.local.api.admission import Admission, Denied, Review
 from linnet.local.api.causes import required
 from linnet.local.api.cluster import CRDS, Cluster, timestamp
 from linnet.local.api.copies import copied
@@ -37,8 +35,9 @@ from linnet.local.api.escalation import Guard
 from linnet.local.api.records import Record
 from linnet.local.api.refusals import Refused
 from linnet.local.api.registry import Resource
+from linnet.local.api.reviewing import Reviewer
 from linnet.local.api.store import Stale
-from linnet.local.api.users import User
+from linnet.local.api.writeoptions import Options
 
 Json = dict[str, Any]
 Edit = Callable[[Json], Json]
@@ -58,33 +57,13 @@ _UNATTENDED = {
 _NAME = 253
 
 
-class Options(Struct, frozen=True):
-    """Who writes, and how."""
-
-    user: User
-    manager: str
-    warn: Callable[[str], None]
-    dry_run: bool = False
-    validation: str = "Warn"  # Strict, Warn, Ignore: what becomes of unknown fields
-    force: bool = False  # apply takes over fields of other managers
-
-    def admission(self, kind: str) -> Json:
-        """The options object that webhooks see."""
-        options: Json = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
-        if self.manager:
-            options["fieldManager"] = self.manager
-        if self.dry_run:
-            options["dryRun"] = ["All"]
-        return options
-
-
 class Writer:
     """Writes objects as Kubernetes would; every method answers with the object in the resource's version."""
 
-    def __init__(self, cluster: Cluster, admission: Admission, addresses: Addresses, guard: Guard) -> None:
+    def __init__(self, cluster: Cluster, reviewer: Reviewer, addresses: Addresses, guard: Guard) -> None:
         self._guard = guard
         self._cluster = cluster
-        self._admission = admission
+        self._reviewer = reviewer
         self._addresses = addresses
 
     async def create(
@@ -282,8 +261,8 @@ class Writer:
             self._guard.check(resource, new, live, options.user)
             if resource.name == "namespaces" and not subresource:
                 securitylevels.warn_of_pods(self._cluster, new, live, options.warn)
-            review = self._review("UPDATE", resource, namespace, new, live, options, told)
-            await self._validated(review, options)
+            review = reviewing.review("UPDATE", resource, namespace, new, live, options, told)
+            await self._reviewer.validated(review, options)
             if new == live and not carrying.unheld(resource, new):
                 return live
             return await self.store_change(resource, record, new, dry_run=options.dry_run)
@@ -345,11 +324,8 @@ class Writer:
         operation: str,
     ) -> Json:
         """The object after the mutating webhooks, read and defaulted again if they changed it."""
-        review = self._review(operation, resource, namespace, obj, old, options, subresource)
-        try:
-            changed = await self._admission.mutated(review, options.warn)
-        except Denied as error:
-            raise _refused(error) from error
+        review = reviewing.review(operation, resource, namespace, obj, old, options, subresource)
+        changed = await self._reviewer.mutated(review, options)
         if changed is None or changed is obj:
             return obj
         quiet = Options(options.user, options.manager, options.warn, options.dry_run, "Ignore")
@@ -370,8 +346,8 @@ class Writer:
                 self._guard.check(resource, obj, None, options.user)
                 self._check_limits(resource, namespace, obj)
                 securitylevels.judge(self._cluster, resource, namespace, obj, options.warn)
-                review = self._review("CREATE", resource, namespace, obj, None, options, "")
-                await self._validated(review, options)
+                review = reviewing.review("CREATE", resource, namespace, obj, None, options, "")
+                await self._reviewer.validated(review, options)
                 if self._cluster.store.latest(key) is not None:
                     raise refusals.already_exists(resource, name)
                 if resource.namespaced:
@@ -405,54 +381,3 @@ class Writer:
                 yield
         except Refusal as refusal:
             raise refusals.invalid(resource, obj["metadata"]["name"], [refusal.cause]) from refusal
-
-    async def _validated(self, review: Review, options: Options) -> None:
-        try:
-            await self._admission.validated(review, options.warn)
-        except Denied as error:
-            raise _refused(error) from error
-
-    def _review(
-        self,
-        operation: str,
-        resource: Resource,
-        namespace: str,
-        obj: Json | None,
-        old: Json | None,
-        options: Options,
-        subresource: str,
-    ) -> Review:
-        named = obj or old or {}
-        kind = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions"}.get(operation, "DeleteOptions")
-        return Review(
-            operation=operation,
-            group=resource.group,
-            version=resource.version,
-            kind=resource.kind,
-            plural=resource.plural,
-            namespaced=resource.namespaced,
-            namespace=namespace if resource.namespaced else "",
-            name=named.get("metadata", {}).get("name", ""),
-            subresource=subresource,
-            user=options.user.info(),
-            obj=obj,
-            old=old,
-            options=options.admission(kind),
-            dry_run=options.dry_run,
-        )
-
-    async def review_deletion(self, resource: Resource, namespace: str, live: Json, options: Options) -> None:
-        """Ask the webhooks whether an object may be deleted.
-
-        Raises: Refused.
-        """
-        review = self._review("DELETE", resource, namespace, None, live, options, "")
-        try:
-            await self._admission.mutated(review, options.warn)
-            await self._admission.validated(review, options.warn)
-        except Denied as error:
-            raise _refused(error) from error
-
-
-def _refused(denied: Denied) -> Refused:
-    return Refused(denied.code, denied.reason, denied.message, denied.details)
