@@ -30,6 +30,7 @@ _PAUSE = (12.0, 35.0)  # seconds between faults, at least and at most
 _BACK = 180.0  # seconds in which the node must be back
 _RUNS_AGAIN = 5  # good answers in a row
 _APPS = ("web-", "caller-", "istio-ingressgateway-")
+_SETTLED = timedelta(seconds=8)  # that all pods are ready, before it counts
 _LOOK = 0.2  # seconds between looks at what comes back
 _CLOSE = timedelta(milliseconds=100)  # between the moment that is written down and the kill
 
@@ -59,8 +60,11 @@ class Fault(Struct, frozen=True):
 class Faults:
     """A context manager: does one fault after the other, in an order and at moments by the seed."""
 
-    def __init__(self, seed: int, state: Path, url: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, seed: int, state: Path, url: str, settled: Callable[[], bool], say: Callable[[str], None]
+    ) -> None:
         self.done: list[Fault] = []
+        self._settled = settled  # whether all pods are ready
         self._random = random.Random(seed)
         self._daemon, self._url, self._say = state / "linnet" / "local" / "daemon.json", url, say
         self._stop = threading.Event()
@@ -76,7 +80,7 @@ class Faults:
         self.stop()
 
     def stop(self) -> None:
-        """Do no more; what is under way is brought to its end."""
+        """Do no more; what is under way is cut short."""
         self._stop.set()
         self._thread.join()
 
@@ -89,6 +93,7 @@ class Faults:
             if fault is not None:
                 self.done.append(fault)
                 self._say(f"\n# fault: {fault.line}\n")
+                self._wait_until_settled()  # one fault at a time
 
     def _do(self, kind: str) -> Fault | None:
         if kind in ("istiod", "envoy"):
@@ -110,6 +115,7 @@ class Faults:
         else:
             _signal(number, signal.SIGKILL)
             self._wait_for_answers()
+            self._wait_until_settled()
         return Fault(kind, at, datetime.now(UTC))
 
     def _daemons(self) -> dict[str, int]:
@@ -139,6 +145,13 @@ class Faults:
             number = dict(self._processes(pod, envoy=True)).get(pod)
             if number not in (None, killed) and asyncio.run(_ready(number)):
                 return
+
+    def _wait_until_settled(self) -> None:
+        """Until all pods have been ready for a while."""
+        end, since = datetime.now(UTC) + timedelta(seconds=_BACK), datetime.now(UTC)
+        while datetime.now(UTC) < min(end, since + _SETTLED) and not self._stop.wait(_LOOK):
+            if not self._settled():
+                since = datetime.now(UTC)
 
     def _wait_for_answers(self) -> None:
         """Until the gateway answers again, some times in a row."""

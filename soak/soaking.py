@@ -77,7 +77,7 @@ def _soak(plan: Plan, cluster: Cluster, shell: Shell, state: Path, say: Callable
         began = time.monotonic()
         with ExitStack() as load:
             entrance = load.enter_context(Entrance(targets))
-            faults = Faults(plan.seed, state, f"http://{address}/", say)
+            faults = Faults(plan.seed, state, f"http://{address}/", watching.settled, say)
             if plan.faults:
                 load.enter_context(faults)
             for number in range(plan.cycles):

@@ -30,6 +30,7 @@ class Life(Struct):
     app: str
     grace: float
     begun: datetime
+    ready: bool = False
     told: datetime | None = None
     gone: datetime | None = None
 
@@ -75,6 +76,11 @@ class Watching:
         if self._loop and self._work:
             self._loop.call_soon_threadsafe(self._work.cancel)
         self._thread.join(10)
+
+    def settled(self) -> bool:
+        """Whether all pods that are to stay are ready."""
+        lives = list(self.lives.values())
+        return all(life.ready for life in lives if life.told is None and life.gone is None)
 
     def last_words(self) -> dict[str, dict[str, Any] | None]:
         """By pod: the reports of all callers, once each has said its last word; None: it said none."""
@@ -131,6 +137,8 @@ class Watching:
         if life.told is None and about.get("deletionTimestamp"):
             end = datetime.fromisoformat(about["deletionTimestamp"])
             life.told = end - timedelta(seconds=about.get("deletionGracePeriodSeconds") or 0)
+        conditions = (pod.get("status") or {}).get("conditions") or []
+        life.ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
         running = (pod.get("status") or {}).get("phase") == "Running"
         if app == CALLER and running and name not in self.words:
             self.words[name] = Words()

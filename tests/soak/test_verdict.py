@@ -37,7 +37,7 @@ def excuse(client: str, one, lives=None, faults=()) -> str:
 
 
 def life(app: str, *, grace: float = 15, told: float | None = 0, gone: float | None = None) -> Life:
-    return Life(app, grace, after(-60), *(None if at is None else after(at) for at in (told, gone)))
+    return Life(app, grace, after(-60), True, *(None if at is None else after(at) for at in (told, gone)))
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_the_identity_is_that_of_the_last_hop():
 
 
 async def test_requests_that_found_no_connection_were_never_made():
-    """A server that is slower than the rate does not keep the client from ending, nor fail what was not asked."""
+    """A slow server does not keep the client from ending, and what was not asked is not failed."""
     async with serving(Http1(*["silent"] * 100)) as server:
         record = await seen(url(server), timeout=2.0, duration=0.5)
     assert record.totals() == (1, 1)
