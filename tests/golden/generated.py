@@ -367,6 +367,67 @@ peer = some(
         st.sampled_from(["8080", "80", "x", "0", "99999"]), some(mode=st.sampled_from(["STRICT", "DISABLE"]))
     ),
 )
+locations = st.sampled_from(
+    [
+        *("https://a.example.com/keys", "http://reviews.default.svc.cluster.local/keys", "http://db:3306/"),
+        *(
+            "https://10.0.0.1:8443/k",
+            "http://[::1]/k",
+            "ftp://a/",
+            "https://",
+            "http://a:99999/",
+            "http://*.a/",
+        ),
+        *("https://A.Example.com/é", "https://user@a.example.com/ k", "http://nowhere:0/", "http://a_b/"),
+    ]
+)
+key_sets = st.sampled_from(
+    [
+        '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}]}',
+        '{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}',
+        *("{", "[]", '{"keys": {}}', '{"keys": [1, null]}', ""),
+    ]
+)
+tokens = some(
+    jwtRules=few(
+        some(
+            issuer=mostly(good_texts, odd_texts),
+            audiences=values,
+            jwks=key_sets,
+            jwksUri=locations,
+            timeout=st.sampled_from(["1s", "0s", "soon", "1h", ""]),
+            fromHeaders=few(st.fixed_dictionaries({"name": texts}, optional={"prefix": texts})),
+            fromParams=values,
+            fromCookies=values,
+            forwardOriginalToken=st.booleans(),
+            outputPayloadToHeader=texts,
+            outputClaimToHeaders=few(st.fixed_dictionaries({"claim": texts, "header": texts})),
+            spaceDelimitedClaims=values,
+            presence=st.sampled_from(["REQUIRED", "OPTIONAL"]),
+        )
+    )
+)
+sidecar = some(
+    egress=few(
+        some(
+            hosts=few(
+                st.sampled_from(
+                    [
+                        "./*",
+                        "*/*",
+                        "~/*",
+                        "default/reviews.default.svc.cluster.local",
+                        "*/*.example.com",
+                        "x",
+                        "/",
+                        "a/b/c",
+                    ]
+                )
+            )
+        )
+    ),
+    outboundTrafficPolicy=some(mode=st.sampled_from(["REGISTRY_ONLY", "ALLOW_ANY"])),
+)
 objects = st.one_of(
     *(
         st.tuples(st.just(kind), st.sampled_from(names), spec)
@@ -377,6 +438,8 @@ objects = st.one_of(
             ("ServiceEntry", ["se", "se-b"], service_entry),
             ("AuthorizationPolicy", ["ap", "ap-b"], authorization),
             ("PeerAuthentication", ["pa"], peer),
+            ("RequestAuthentication", ["ra", "ra-b"], tokens),
+            ("Sidecar", ["sc"], sidecar),
         )
     )
 )

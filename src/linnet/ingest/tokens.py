@@ -7,9 +7,9 @@ Source: Istio, RequestAuthentication.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -20,6 +20,11 @@ from linnet.model.tokens import Issuer, RequestAuthentication
 from linnet.objects.security import JwtRule, RequestAuthenticationSpec
 
 TIMEOUT = 5.0  # seconds to fetch keys; Source: Istio
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_URL = re.compile(
+    rf"https?://(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?"
+    r"(?:/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?"
+)
 _CURVES = {"P-256": 32, "P-384": 48, "P-521": 66}
 _ALGORITHMS = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -48,6 +53,9 @@ def _issuer(rule: JwtRule, path: str, report: Report) -> Issuer | None:
         report.invalid(f"{path}.issuer", "is needed: the rule is left out")
         return None
     headers = [(one.name, one.prefix or "") for one in rule.from_headers]
+    if any(not values.is_header_value(prefix) for _, prefix in headers):
+        report.invalid(f"{path}.fromHeaders", "has a prefix that no header can have: that part is left out")
+        headers = [pair for pair in headers if values.is_header_value(pair[1])]
     claims = [(one.claim, one.header) for one in rule.output_claim_to_headers]
     payload = rule.output_payload_to_header or ""
     for name in (*(name for name, _ in headers), *(header for _, header in claims), *filter(None, [payload])):
@@ -90,16 +98,9 @@ def _with_keys(held: Issuer, rule: JwtRule, path: str, report: Report) -> Issuer
 
 
 def _is_address_of_keys(uri: str) -> bool:
-    try:
-        parts = urlsplit(uri)
-        port = parts.port
-    except ValueError:
-        return False
-    host = parts.hostname or ""
-    known = parts.scheme in {"http", "https"} and port != 0
-    return (
-        known and values.is_domain(host) and not host.startswith("*") and uri.isascii() and uri.isprintable()
-    )
+    """Whether it is a URL that Envoy takes, too."""
+    found = _URL.fullmatch(uri)
+    return found is not None and (found["port"] is None or values.is_port(int(found["port"])))
 
 
 def usable_keys(text: str) -> str:
