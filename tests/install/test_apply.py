@@ -11,16 +11,24 @@ import structlog
 
 from linnet.inject.bundle import Bundles
 from linnet.install import tags
-from linnet.install.apply import Outcome, apply_object
+from linnet.install.apply import Outcome, apply_object, holds
 from linnet.install.default import current_default, drop_default, make_default
 from linnet.install.install import make_namespace
 from linnet.install.plane import Plane
-from linnet.install.render import components
+from linnet.install.render import base, components
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
 from linnet.kube.errors import NotFound
-from linnet.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, SERVICE, VALIDATING_WEBHOOK, Kind
+from linnet.kube.kinds import (
+    CUSTOM_RESOURCE_DEFINITION,
+    DEPLOYMENT,
+    MUTATING_WEBHOOK,
+    SERVICE,
+    VALIDATING_WEBHOOK,
+    Kind,
+)
 from linnet.kube.watch import Listed, follow
+from linnet.objects.crd import definitions
 
 pytestmark = pytest.mark.wired
 
@@ -45,6 +53,19 @@ async def test_applying_twice_changes_nothing(client: Client, plane: Make) -> No
     """The second time nothing is created and nothing changes."""
     assert set(await apply(client, plane("twice"))) <= {Outcome.CREATED, Outcome.SAME}
     assert set(await apply(client, plane("twice"))) == {Outcome.SAME}
+
+
+async def test_definitions_are_compared_here(client: Client, plane: Make) -> None:
+    """One of the same version is not sent again; an edited one is put back."""
+    (first, *_) = base(plane("x"), definitions())
+    assert (await apply_object(client, first)).outcome is Outcome.CREATED
+    live = await client.get(CUSTOM_RESOURCE_DEFINITION, first["metadata"]["name"])
+    assert holds(live, first)
+    assert (await apply_object(client, first)).outcome is Outcome.SAME
+    edit = {"metadata": {"labels": {"operator.istio.io/version": "0.0.1"}}}
+    await client.patch(CUSTOM_RESOURCE_DEFINITION, first["metadata"]["name"], "", edit)
+    assert (await apply_object(client, first)).outcome is Outcome.CHANGED
+    assert (await apply_object(client, first)).outcome is Outcome.SAME
 
 
 async def test_dry_run_writes_nothing(client: Client, plane: Make) -> None:

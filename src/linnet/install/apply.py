@@ -16,7 +16,7 @@ from linnet.install.render import TITLES, Component
 from linnet.install.webhooks import with_bundles
 from linnet.kube.client import Client
 from linnet.kube.errors import ApiError, NotFound
-from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, VALIDATING_WEBHOOK
+from linnet.kube.kinds import CUSTOM_RESOURCE_DEFINITION, MUTATING_WEBHOOK, NAMESPACE, VALIDATING_WEBHOOK
 
 _WEBHOOKS = frozenset({MUTATING_WEBHOOK.name, VALIDATING_WEBHOOK.name})
 
@@ -88,6 +88,10 @@ async def apply_object(client: Client, obj: Object, *, dry_run: bool = False) ->
         live = await find(client, obj)
         if live is not None and kind == VALIDATING_WEBHOOK:
             obj = with_bundles(obj, {}, policies=live.get("webhooks") or ())
+        if live is not None and kind == CUSTOM_RESOURCE_DEFINITION and holds(live, obj):
+            return Change(
+                identity(obj), Outcome.SAME
+            )  # many and large; the same version has the same content
         if live is not None or dry_run:
             result = await client.apply(kind, obj, manager=MANAGER, force=True, dry_run=True)
             outcome = _outcome(live, result)
@@ -119,6 +123,21 @@ async def _exists(client: Client, namespace: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+def holds(live: Any, wanted: Any) -> bool:
+    """Whether everything that is wanted is there with the same value, whatever else there is (pure)."""
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(
+            key in live and holds(live[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list)
+            and len(live) == len(wanted)
+            and all(holds(*pair) for pair in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
 
 
 def _outcome(live: Object | None, result: Object) -> Outcome:
