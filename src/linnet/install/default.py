@@ -115,6 +115,8 @@ async def _restore(client: Client, before: Sequence[tuple[Object, Object | None]
     for obj, was in reversed(before):
         live = await find(client, obj)
         kind, meta = kind_of(obj), obj["metadata"]
+        if _version(live) == _version(was):
+            continue  # it was not changed
         if was is None and live is not None:
             await client.delete(kind, meta["name"], meta.get("namespace", ""), uid=live["metadata"]["uid"])
         elif was is not None and live is None:
@@ -124,6 +126,10 @@ async def _restore(client: Client, before: Sequence[tuple[Object, Object | None]
             kept = {k: v for k, v in was["metadata"].items() if k != "managedFields"}
             kept["resourceVersion"] = live["metadata"]["resourceVersion"]
             await client.replace(kind, {**was, "metadata": kept})
+
+
+def _version(obj: Object | None) -> str:
+    return str(obj["metadata"]["resourceVersion"]) if obj else ""
 
 
 _OF_SERVER = frozenset({"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"})
