@@ -30,6 +30,9 @@ def environment(tmp_path: Path) -> Path:
     script = made / "bin" / "where"
     script.write_text(f"#!{made}/bin/python\nimport sys\nprint(sys.prefix)\n")
     script.chmod(0o755)
+    long = made / "bin" / "long"
+    long.write_text(f"#!/bin/sh\n'''exec' \"{made}/bin/python\" \"$0\" \"$@\"\n' '''\nprint(1 + 1)\n")
+    long.chmod(0o755)
     return made
 
 
@@ -38,11 +41,22 @@ def test_an_environment_works_where_it_is_copied_to(paths: Paths, environment: P
     python = linnets.add(paths, "9.8", str(environment))
     assert linnets.linnets(paths) == {"9.8": python}
     shutil.rmtree(environment)
-    where = os.path.dirname(python) + "/where"
-    found = subprocess.run([where], capture_output=True, text=True, check=True).stdout.strip()
-    assert found == f"{paths.images}/linnet/9.8"
+    printed = [
+        subprocess.run(
+            [f"{os.path.dirname(python)}/{name}"], capture_output=True, text=True, check=True
+        ).stdout
+        for name in ("where", "long")
+    ]
+    assert printed == [f"{paths.images}/linnet/9.8\n", "2\n"]
     assert os.stat(paths.images).st_mode & 0o005 == 0o005  # containers run as whatever user
     assert os.stat(paths.state).st_mode & 0o077 == 0  # what comes beside it is nobody else's
+
+
+def test_an_environment_that_was_moved_before(paths: Paths, environment: Path, tmp_path: Path) -> None:
+    """Its scripts name a Python that is not there; those of the copy do not."""
+    environment.rename(tmp_path / "moved")
+    python = linnets.add(paths, "9.8", str(tmp_path / "moved"))
+    assert subprocess.run([os.path.dirname(python) + "/where"], check=True).returncode == 0
 
 
 def test_what_is_not_that_version_is_refused(paths: Paths, environment: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Other versions of Linnet in the image catalogue: whole environments, copied to where pods can see them."""
 
 import os
+import re
 import shutil
 import subprocess
 
 from linnet.local import added
 from linnet.local.paths import Paths
 
+_INTERPRETER = re.compile(rb"#![^\n]*/python[\d.]*\n|#!/bin/sh\n'''exec'[^\n]*\n' '''\n")
 _ASK = "import importlib.metadata as m; print(m.version('linnet'))"
 
 
@@ -40,7 +42,7 @@ def add(paths: Paths, version: str, source: str) -> str:
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         shutil.copytree(source, unfinished, symlinks=True, ignore=_unneeded)
-        _move_scripts(f"{unfinished}/bin", old=source, new=target)
+        _move_scripts(f"{unfinished}/bin", f"{target}/bin/python")
         shutil.rmtree(target, ignore_errors=True)
         os.rename(unfinished, target)
     except OSError:
@@ -56,16 +58,19 @@ def _unneeded(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name == "pip" or name.startswith(("pip-", "setuptools"))}
 
 
-def _move_scripts(folder: str, *, old: str, new: str) -> None:
-    """Scripts name their interpreter by its path: let them name the new one."""
+def _move_scripts(folder: str, python: str) -> None:
+    """Scripts name their interpreter by its path: let them name the new one.
+
+    Written as pip writes them for long paths, since the kernel reads only the begin of a first line.
+    """
+    head = f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n".encode()
     for name in os.listdir(folder):
         path = f"{folder}/{name}"
         if os.path.islink(path) or not os.path.isfile(path):
             continue
         with open(path, "r+b") as file:
             content = file.read()
-            moved = content.replace(f"{old}/bin/".encode(), f"{new}/bin/".encode(), 1)
-            if content.startswith(b"#!") and moved != content:
+            if found := _INTERPRETER.match(content):
                 file.seek(0)
-                file.write(moved)
+                file.write(head + content[found.end() :])
                 file.truncate()
