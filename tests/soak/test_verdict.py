@@ -75,13 +75,13 @@ def test_the_gateway_is_on_the_way_of_who_comes_through_it():
     ("kind", "one", "excused"),
     [
         ("envoy", failure(-0.5, after_ms=700, protocol="http1"), True),
-        ("envoy", failure(0.5, protocol="http1"), False),  # it began after the kill
-        ("envoy", failure(-0.5, after_ms=200, protocol="http1"), False),  # it was over before
+        ("envoy", failure(1.5, protocol="http1"), False),  # it began after the kill
+        ("envoy", failure(-1.5, after_ms=200, protocol="http1"), False),  # it was over before
         ("envoy", failure(-0.5, after_ms=700, pod="web-2"), False),
         ("istiod", failure(-0.5, after_ms=700), False),
         ("api server", failure(1), False),
         ("node", failure(10, pod="web-2"), True),
-        ("node", failure(21), False),
+        ("node", failure(22), False),
         ("envoy", failure(-0.5, after_ms=700, pod=""), True),
     ],
 )
