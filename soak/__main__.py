@@ -1,6 +1,7 @@
 """`make soak`: CYCLES=10 RATE=500 SEED=1 FAULTS=0 GRACE=15 LIFE=0; exit code 1 when anything was lost."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,8 @@ def main() -> int:
     except Failed as problem:
         _say(f"\nThe soak stopped: {problem}")
         return 1
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
     _say(told(soaked))
     return 1 if soaked.bad else 0
 
