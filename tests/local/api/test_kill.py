@@ -1,6 +1,7 @@
 """SIGKILL of the API server under concurrent writers: what was acknowledged stays, watches resume."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -39,8 +40,8 @@ async def process(state: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process
             line = await running.stdout.readline()
         yield running, from_kubeconfig(line.decode().strip())
     finally:
-        if running.returncode is None:
-            os.kill(running.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may be dead already
+            running.kill()
         await running.wait()
 
 

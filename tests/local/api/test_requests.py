@@ -57,7 +57,13 @@ _OBJECTS: dict[str, Json] = {
         "reason": "Tested",
         "message": "m",
     },
-    "/api/v1/nodes": {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}},
+    "/api/v1/nodes": {
+        "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},  # where nobody listens
+        },
+    },
     "/api/v1/namespaces/default/resourcequotas": {"spec": {"hard": {"pods": "10"}}},
     "/api/v1/namespaces/default/limitranges": {
         "spec": {"limits": [{"type": "Container", "default": {"cpu": "1"}}]}
@@ -470,11 +476,13 @@ _ODD = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ask=st.one_of(_asks(), _asks(), _asks(), _ODD))
 def test_no_request_makes_the_server_fail(caller: Caller, ask: Ask) -> None:
     """Every answer is a success or a refusal as Kubernetes words it; a refusal is a Status with its code."""
     answer = caller.ask(ask)
+    if answer.code == 503 and "/proxy" in ask.path:
+        return  # whom the request would go to does not answer
     if answer.code < 400 or ask.method == "HEAD":
         assert answer.code < 500
         return
