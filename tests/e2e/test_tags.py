@@ -1,0 +1,212 @@
+"""Tags on a cluster: the default moves whole or not at all, and a death at any write harms nobody."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster
+from tests.e2e.killing import killed, works
+
+from linnet.kube.client import Client
+from linnet.kube.config import from_kubeconfig
+from linnet.kube.kinds import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    DEPLOYMENT,
+    MUTATING_WEBHOOK,
+    NAMESPACE,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    VALIDATING_WEBHOOK,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), NEEDS_ROOT]
+SYSTEM = "istio-system"
+INJECTED, TAGGED = "shop", "tagged"
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Cluster]:
+    """An un-revisioned default and a canary, without gateways; a namespace for the default, one for a tag."""
+    with cluster() as made:
+        made.linnet("install", "--set", "profile=minimal", "-y")
+        made.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+        made.linnet("tag", "set", "prod", "--revision", "canary")
+        for name, label in ((INJECTED, "istio-injection=enabled"), (TAGGED, "istio.io/rev=prod")):
+            made.linnet("kubectl", "create", "namespace", name)
+            made.linnet("kubectl", "label", "namespace", name, label)
+        yield made
+
+
+@pytest.fixture
+async def client(mesh: Cluster) -> AsyncIterator[Client]:
+    """The cluster's administrator."""
+    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
+        yield client
+
+
+async def test_default_killed_after_every_write(mesh: Cluster, client: Client) -> None:
+    """There, away, and back by itself: pods are created and injected, objects accepted, all the time."""
+    assert await works(client, INJECTED) == {"default"}
+    deaths = 0
+    while killed(mesh, "tag", "set", "default", "--revision", "canary", "--overwrite"):
+        deaths += 1
+        assert await works(client, INJECTED) <= {"default", "canary"}
+    assert await works(client, INJECTED) == {"canary"}
+    assert deaths == 3, "the Service, the validator, the tag"
+    while killed(mesh, "tag", "remove", "default", "-y", nothing="there is no such tag"):
+        deaths += 1
+        assert await works(client, INJECTED) <= {"default", "canary"}
+    # the un-revisioned plane injects by itself again, as it would without tags
+    assert await works(client, INJECTED) == {"default"}
+    assert deaths == 7, "the injector, the validator, the Service, the tag"
+    while killed(mesh, "tag", "set", "default", "--revision", "default"):
+        deaths += 1
+        assert await works(client, INJECTED) == {"default"}
+    assert deaths == 11
+    hook = await client.get(MUTATING_WEBHOOK, "istio-sidecar-injector")
+    assert all("matchLabels" in entry["namespaceSelector"] for entry in hook["webhooks"])
+
+
+async def restricted(mesh: Cluster, client: Client, file: Path) -> Cluster:
+    """The command line of somebody who may do all that `tag set default` does, but for its last step."""
+    account = {"name": "half", "namespace": SYSTEM}
+    await client.create(SERVICE_ACCOUNT, {"metadata": account})
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+    written = {
+        "apiGroups": ["*"],
+        "resources": ["services", "validatingwebhookconfigurations", "leases"],
+        "verbs": ["*"],
+    }
+    await client.create(CLUSTER_ROLE, {"metadata": {"name": "half"}, "rules": [everything, written]})
+    binding: dict[str, Any] = {
+        "metadata": {"name": "half"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "half"},
+        "subjects": [{"kind": "ServiceAccount", **account}],
+    }
+    await client.create(CLUSTER_ROLE_BINDING, binding)
+    asked = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": account,
+        "spec": {},
+    }
+    answer = await client.create(SERVICE_ACCOUNT, asked, namespace=SYSTEM, subresource="token")
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "half",
+        "contexts": [{"name": "half", "context": {"cluster": "c", "user": "half"}}],
+        "clusters": [
+            {
+                "name": "c",
+                "cluster": {
+                    "server": client.config.server,
+                    "certificate-authority-data": base64.b64encode(client.config.ca).decode(),
+                },
+            }
+        ],
+        "users": [{"name": "half", "user": {"token": answer["status"]["token"]}}],
+    }
+    return with_kubeconfig(mesh, config, file)
+
+
+def with_kubeconfig(mesh: Cluster, config: dict[str, Any], file: Path) -> Cluster:
+    """The same cluster through another kubeconfig."""
+    file.write_text(json.dumps(config))
+    return Cluster(mesh.variables | {"KUBECONFIG": str(file)})
+
+
+async def test_a_default_that_fails_half_way_stays(mesh: Cluster, client: Client, tmp_path: Path) -> None:
+    """What was changed before the refusal is as it was: the tag, its Service and the validator agree."""
+    half = await restricted(mesh, client, tmp_path / "kubeconfig")
+    failed = half.attempt("tag", "set", "default", "--revision", "canary", "--overwrite")
+    assert failed.returncode == 1
+    assert "the default stays where it was" in failed.stderr
+    validator = await client.get(VALIDATING_WEBHOOK, "istiod-default-validator")
+    assert validator["webhooks"][0]["clientConfig"]["service"]["name"] == "istiod"
+    assert validator["metadata"]["labels"]["istio.io/rev"] == "default"
+    service = await client.get(SERVICE, "istiod-revision-tag-default", SYSTEM)
+    assert service["spec"]["selector"] == {"app": "istiod", "istio": "pilot"}
+    assert await works(client, INJECTED) == {"default"}
+
+
+async def test_users_of_a_tag_are_named_before_it_goes(mesh: Cluster, client: Client) -> None:
+    """Namespaces and workloads, those that are scaled to nothing too; end of input is no and exit code 0."""
+    deployment: dict[str, Any] = {
+        "metadata": {"name": "asleep", "namespace": "default"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "asleep"}},
+            "template": {
+                "metadata": {"labels": {"app": "asleep", "istio.io/rev": "prod"}},
+                "spec": {"containers": [{"name": "main", "image": "linnet/echo"}]},
+            },
+        },
+    }
+    await client.create(DEPLOYMENT, deployment)
+    declined = mesh.attempt("tag", "remove", "prod")
+    assert declined.returncode == 0
+    assert f'1 namespace(s) still injected by tag "prod": {TAGGED}' in declined.stdout
+    assert '1 workload(s) still injected by tag "prod": deployment/asleep.default' in declined.stdout
+    assert declined.stdout.endswith("Aborting operation.\n")
+    refused = mesh.attempt("uninstall", "--revision", "canary")
+    assert refused.returncode == 1
+    for told in (
+        "tag prod: it calls Service istiod-canary",
+        f"namespace {TAGGED}",
+        "deployment asleep.default",
+    ):
+        assert told in refused.stderr
+    assert "(0 replicas)" in refused.stderr
+    await client.delete(DEPLOYMENT, "asleep", "default")
+
+
+async def test_an_injector_that_is_missing(mesh: Cluster, client: Client) -> None:
+    """A revision whose injector is managed elsewhere can be tagged."""
+    kept = await client.get(MUTATING_WEBHOOK, "istio-sidecar-injector-canary")
+    await client.delete(MUTATING_WEBHOOK, "istio-sidecar-injector-canary")
+    mesh.linnet("tag", "set", "spare", "--revision", "canary")
+    hook = await client.get(MUTATING_WEBHOOK, "istio-revision-tag-spare")
+    assert all(entry["clientConfig"]["caBundle"] for entry in hook["webhooks"])
+    assert "its MutatingWebhookConfiguration is missing" in mesh.linnet("revision", "list")
+    meta = {k: v for k, v in kept["metadata"].items() if k in ("name", "labels")}
+    await client.create(MUTATING_WEBHOOK, {**kept, "metadata": meta})
+    mesh.linnet("tag", "delete", "spare", "-y")
+
+
+async def test_labels_that_name_nobody_are_said(mesh: Cluster, client: Client) -> None:
+    """A typing error in a namespace's label is in every list."""
+    labels = {"istio.io/rev": "typo"}
+    await client.create(NAMESPACE, {"metadata": {"name": "lost", "labels": labels}})
+    told = "there is no revision or tag typo; pods get no proxy in namespace lost"
+    for command in (
+        ("revision", "list"),
+        ("tag", "list"),
+        ("uninstall", "--revision", "default", "--dry-run"),
+    ):
+        assert told in mesh.linnet(*command)
+    rows = json.loads(mesh.linnet("x", "revision", "list", "-o", "json"))
+    assert [(row["revision"], row["default"], row["tags"], row["problems"]) for row in rows] == [
+        ("default", True, ["default"], []),
+        ("canary", False, ["prod"], []),
+    ]
+    assert rows[1]["namespaces"] == [TAGGED]
+    described = mesh.linnet("revision", "describe", "prod")
+    assert described.startswith("Revision:     canary\n")
+    assert json.loads(mesh.linnet("x", "revision", "tag", "list", "-o", "json")) == [
+        {"tag": "prod", "revision": "canary", "namespaces": [TAGGED]},
+        {"tag": "default", "revision": "default", "namespaces": [INJECTED]},
+    ]
+
+
+async def test_forced_removal_leaves_nothing_that_calls_nobody(mesh: Cluster, client: Client) -> None:
+    """By force the tags of the revision go with it, so pods of their namespaces are still created."""
+    done = mesh.linnet("uninstall", "--revision", "canary", "--force", "-y")
+    assert "MutatingWebhookConfiguration istio-revision-tag-prod goes too" in done
+    assert await works(client, INJECTED, TAGGED) == {"default", ""}
+    there = {obj["metadata"]["name"] for obj in (await client.list(MUTATING_WEBHOOK)).items}
+    assert there == {"istio-sidecar-injector", "istio-revision-tag-default"}
