@@ -25,6 +25,7 @@ from linnet.kube.kinds import (
     VALIDATING_WEBHOOK,
     VIRTUAL_SERVICE,
 )
+from linnet.kube.locks import LEADER
 
 pytestmark = [
     pytest.mark.e2e,
@@ -115,7 +116,7 @@ async def test_validation(client: Client, revision: str | None) -> None:
 
 
 async def test_two_revisions_do_not_fight(client: Client) -> None:
-    """While nothing changes, nobody writes webhooks or ConfigMaps."""
+    """While nothing changes, nobody writes webhooks or ConfigMaps; locks are renewed."""
 
     async def versions() -> dict[str, str]:
         lists = [await client.list(kind) for kind in (MUTATING_WEBHOOK, VALIDATING_WEBHOOK, CONFIG_MAP)]
@@ -125,6 +126,7 @@ async def test_two_revisions_do_not_fight(client: Client) -> None:
             ]["resourceVersion"]
             for found in lists
             for obj in found.items
+            if LEADER not in (obj["metadata"].get("annotations") or {})
         }
 
     before = await versions()
