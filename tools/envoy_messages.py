@@ -162,7 +162,7 @@ def istio_auth() -> File:
 def client_status() -> File:
     """How a control plane tells what its proxies hold: only the fields that it fills.
 
-    Source: Envoy, `service/status/v3/csds.proto`, field numbers as on the wire; Envoy itself has no use for it.
+    Source: Envoy, `service/status/v3/csds.proto`, field numbers as on the wire; Envoy has no use for it.
     """
     package = "envoy.service.status.v3"
     file = File(name="envoy/service/status/v3/csds.proto", package=package, syntax="proto3")
