@@ -207,14 +207,12 @@ def _refuse_users(made: "Retirement", asked: Asked, *, told: "Sequence[User] | N
 
 
 def _refuse_change(before: "Retirement", now: "Retirement") -> None:
-    """What was announced is what is done: not when somebody else changed what it would do meanwhile."""
-
-    def moves(made: "Retirement") -> tuple[object, ...]:
-        plan = made.plan
-        moved = (plan.gateways_to, *map(str, plan.gateways)), tuple(map(str, plan.restarts))
-        return plan.heir, plan.drops_default, moved
-
-    if moves(before) != moves(now):
+    """What was announced is the most that is done: something may have come to its end meanwhile, no more."""
+    was, is_ = before.plan, now.plan
+    gateways = {str(gateway) for gateway in (*was.gateways, *was.restarts)}
+    more = {str(gateway) for gateway in (*is_.gateways, *is_.restarts)} - gateways
+    elsewhere = bool(is_.gateways) and is_.gateways_to != was.gateways_to
+    if more or elsewhere or (is_.heir, is_.drops_default) != (was.heir, was.drops_default):
         raise UserError("the cluster changed meanwhile, so that something else would happen; run it again")
 
 
