@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 NAMESPACE = "test-ns"
 CALLERS = "app=caller"
 NOTHING: Mapping[str, str] = MappingProxyType({})
-ANSWERS_WITHIN = 60.0  # seconds after the rollout until the gateway must answer
+ANSWERS_WITHIN = 180.0  # seconds after the rollout until the gateway must answer
 
 
 class Failed(Exception):

@@ -45,7 +45,7 @@ class Mesh:
         return outcome.output
 
     def rolled_out(self) -> None:
-        self.run(f"kubectl rollout status deployment -n {NAMESPACE} --timeout 120s")
+        self.run(f"kubectl rollout status deployment -n {NAMESPACE} --timeout 280s")
 
     def restart(self) -> None:
         self.run(f"kubectl rollout restart deployment -n {NAMESPACE}")
