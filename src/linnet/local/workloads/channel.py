@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from linnet.local.workloads import frames
 from linnet.local.workloads.call import Call
+from linnet.local.workloads.dial import connected
 from linnet.local.workloads.frames import Messages
 from linnet.local.workloads.http1 import POD_HEADER, VERSION_HEADER, Answer, Failed
 from linnet.local.workloads.http2 import Http2
@@ -55,10 +56,7 @@ class Channel:
         return connection.call([*headers, ("user-agent", "load"), *more.items()], end=end)
 
     async def _connect(self) -> Http2:
-        try:
-            reader, writer = await asyncio.open_connection(self._host, self._port)
-        except OSError as error:
-            raise Failed("connect", str(error)) from error
+        reader, writer = await connected(self._host, self._port)
         connection = Http2(reader, writer)
         task = asyncio.get_running_loop().create_task(connection.run())
         self._all[task] = connection

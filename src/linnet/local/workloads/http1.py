@@ -125,13 +125,10 @@ class Connection:
         self.served = 0
 
     async def _connect(self) -> None:
+        from linnet.local.workloads.dial import connected  # which knows Failed
+
         self.close()
-        try:
-            self._reader, self._writer = await asyncio.open_connection(
-                self.target.host, self.target.port, limit=HEAD_LIMIT
-            )
-        except OSError as error:
-            raise Failed("connect", str(error)) from error
+        self._reader, self._writer = await connected(self.target.host, self.target.port)
 
     async def _exchange(self, headers: Mapping[str, str], path: str, *, keep: bool) -> Answer:
         reader, writer = self._reader, self._writer

@@ -12,10 +12,10 @@ from linnet.local.workloads import channel as channels
 from linnet.local.workloads import frames, websocket
 from linnet.local.workloads.aims import Aim
 from linnet.local.workloads.channel import Channel
+from linnet.local.workloads.dial import connected
 from linnet.local.workloads.frames import Messages
 from linnet.local.workloads.http1 import POD_HEADER, VERSION_HEADER, Failed, read_head
 from linnet.local.workloads.record import BY_US
-from linnet.local.workloads.tcp import connected
 from linnet.local.workloads.websocket import Closed, WebSocket
 
 Heard = Callable[[str], None]
@@ -58,7 +58,7 @@ class WebSocketLine:
 
     async def open(self) -> None:
         """Connect and shake hands."""
-        reader, self._writer = await connected(self._aim)
+        reader, self._writer = await connected(self._aim.host, self._aim.port)
         key = websocket.new_key()
         lines = [
             f"GET {self._aim.path} HTTP/1.1",

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from linnet.local.workloads.aims import Aim
-from linnet.local.workloads.http1 import HEAD_LIMIT, Failed
+from linnet.local.workloads.dial import connected
+from linnet.local.workloads.http1 import Failed
 from linnet.local.workloads.record import BY_US
 
 HELLO, BYE = b"linnet\n", b"bye\n"
@@ -30,7 +31,7 @@ class TcpLine:
 
     async def open(self) -> None:
         """Connect and learn who is there."""
-        self._reader, self._writer = await connected(self._aim)
+        self._reader, self._writer = await connected(self._aim.host, self._aim.port)
         await self._write(HELLO)
         said = (await self._line()).split()
         if len(said) != 3 or said[0] != b"pod":
@@ -93,11 +94,3 @@ class TcpLine:
             await self._writer.drain()
         except OSError as error:
             raise Failed("reset", str(error)) from error
-
-
-async def connected(aim: Aim) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to a target. Raises Failed."""
-    try:
-        return await asyncio.open_connection(aim.host, aim.port, limit=HEAD_LIMIT)
-    except OSError as error:
-        raise Failed("connect", str(error)) from error
