@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.play import ROOT, environment
+from demo.play import ROOT
+from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster
 
 from linnet.install.selftest import injecting_revision
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
-from linnet.kube.errors import ApiError
+from linnet.kube.errors import AlreadyExists, ApiError
 from linnet.kube.kinds import (
     CONFIG_MAP,
     MUTATING_WEBHOOK,
@@ -30,7 +26,7 @@ from linnet.kube.locks import LEADER
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the local cluster makes network namespaces: run as root"),
+    NEEDS_ROOT,
 ]
 
 Object = dict[str, Any]
@@ -38,36 +34,18 @@ TABLE = json.loads((ROOT / "tests" / "install" / "decision-table.json").read_tex
 
 
 @pytest.fixture(scope="module")
-def kubeconfig() -> Iterator[str]:
+def mesh() -> Iterator[Cluster]:
     """A local cluster with an un-revisioned default and a canary, without gateways."""
-    home = Path(tempfile.mkdtemp(prefix="lt-"))  # short: sockets have paths of at most 107 bytes
-    variables = environment(home / "s", home / "r")
-
-    def linnet(*args: str) -> str:
-        done = subprocess.run(
-            ["linnet", *args], env=variables, text=True, capture_output=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    try:
-        linnet("local", "up")
-        exports = dict(
-            line.removeprefix("export ").split("=", 1) for line in linnet("local", "env").splitlines()
-        )
-        variables["KUBECONFIG"] = exports["KUBECONFIG"]
-        linnet("install", "--set", "profile=minimal", "-y")
-        linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
-        yield exports["KUBECONFIG"]
-    finally:
-        linnet("local", "down", "--purge")
-        shutil.rmtree(home, ignore_errors=True)
+    with cluster() as made:
+        made.linnet("install", "--set", "profile=minimal", "-y")
+        made.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+        yield made
 
 
 @pytest.fixture
-async def client(kubeconfig: str) -> AsyncIterator[Client]:
+async def client(mesh: Cluster) -> AsyncIterator[Client]:
     """The cluster's administrator."""
-    async with Client(from_kubeconfig(kubeconfig)) as client:
+    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
         yield client
 
 
@@ -75,14 +53,20 @@ async def client(kubeconfig: str) -> AsyncIterator[Client]:
 async def test_decision_table(client: Client, row: int) -> None:
     """The API server calls the injector that the table names, and no other."""
     namespace, labels, revision = (TABLE[row][key] for key in ("namespace", "pod", "revision"))
-    name = f"row-{row}"
-    await client.create(NAMESPACE, {"metadata": {"name": name, "labels": namespace}})
+    assert await injected_by(client, f"row-{row}", namespace, labels) == revision
+
+
+async def injected_by(client: Client, name: str, namespace: Object, labels: Object) -> str:
+    """The revision that injects a pod with these labels in a namespace with those; empty: none."""
+    try:
+        await client.create(NAMESPACE, {"metadata": {"name": name, "labels": namespace}})
+    except AlreadyExists:
+        pass
     pod: Object = {
         "metadata": {"name": "p", "namespace": name, "labels": labels},
         "spec": {"serviceAccountName": "default", "containers": [{"name": "main", "image": "linnet/echo"}]},
     }
-    found = await _created(client, pod)
-    assert injecting_revision(found) == revision
+    return injecting_revision(await _created(client, pod))
 
 
 async def _created(client: Client, pod: Object) -> Object:
@@ -132,3 +116,45 @@ async def test_two_revisions_do_not_fight(client: Client) -> None:
     before = await versions()
     await asyncio.sleep(5)  # the time in which they could
     assert await versions() == before
+
+
+# last: who leads follows the default, and that is a write
+@pytest.mark.parametrize("default", ["canary", ""])
+async def test_decision_table_with_another_default(mesh: Cluster, client: Client, default: str) -> None:
+    """The tag on the canary takes over what said `default`; without it the un-revisioned plane does."""
+    try:
+        if default:
+            mesh.linnet("tag", "set", "default", "--revision", default, "--overwrite")
+        else:
+            mesh.linnet("tag", "remove", "default", "-y")
+        for row, wanted in enumerate(TABLE):
+            expected = default if wanted["revision"] == "default" and default else wanted["revision"]
+            found = await injected_by(client, f"row-{row}", wanted["namespace"], wanted["pod"])
+            assert found == expected, wanted
+    finally:
+        mesh.linnet("tag", "set", "default", "--revision", "default", "--overwrite")
+
+
+TAGGED: list[tuple[Object, Object, str]] = [
+    ({"istio.io/rev": "prod"}, {}, "canary"),
+    ({"istio.io/rev": "prod"}, {"istio.io/rev": "default"}, "canary"),
+    ({"istio.io/rev": "prod"}, {"sidecar.istio.io/inject": "false"}, ""),
+    ({}, {"istio.io/rev": "prod"}, "canary"),
+    ({}, {"istio.io/rev": "prod", "sidecar.istio.io/inject": "false"}, ""),
+    ({"istio-injection": "enabled", "istio.io/rev": "prod"}, {}, "default"),
+    ({"istio-injection": "enabled"}, {"istio.io/rev": "prod"}, "default"),
+    ({"istio-injection": "disabled", "istio.io/rev": "prod"}, {"istio.io/rev": "prod"}, ""),
+    ({"istio.io/rev": "canary"}, {"istio.io/rev": "prod"}, "canary"),
+]
+
+
+async def test_decision_table_with_a_tag(mesh: Cluster, client: Client) -> None:
+    """A tag means its revision, wherever a revision may stand; moved, it means the other."""
+    mesh.linnet("tag", "set", "prod", "--revision", "canary")
+    for row, (namespace, labels, revision) in enumerate(TAGGED):
+        found = await injected_by(client, f"tagged-{row}", namespace, labels)
+        assert found == revision, (namespace, labels)
+    mesh.linnet("tag", "set", "prod", "--revision", "default", "--overwrite")
+    assert await injected_by(client, "tagged-0", *TAGGED[0][:2]) == "default"
+    mesh.linnet("tag", "remove", "prod", "-y")
+    assert await injected_by(client, "tagged-0", *TAGGED[0][:2]) == ""
