@@ -4,7 +4,10 @@
 
 With KUBECONFIG set the cluster that it names is used (and tidied up between scenarios). Without it, Linnet's
 API server and controllers are started anew for every scenario, with a stand-in for the node of the
-recordings.
+recordings. A local cluster needs images for the recordings' names, else their pods wait for them:
+
+    linnet local up --images tools/transcripts/images.yaml
+
 KUBECTL names the kubectl to use. Exit code 0 if every command agrees or its difference is accepted.
 """
 
