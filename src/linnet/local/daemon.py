@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from linnet.local import records
+from linnet.local.inheritance import Inheritance, say_ready
 from linnet.local.node.network import API_IP, NODE_IP, make_node_namespace
 from linnet.local.settings import Settings
 from linnet.netlink import linux
@@ -36,18 +37,6 @@ _LONG = 30.0  # seconds: a process that lived so long has not failed to start
 _LONG_LOG = 8 << 20  # bytes
 _HOPELESS = 3  # failures in a row after which `up` gives up; the daemon goes on
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-
-
-@dataclass(slots=True)
-class Inheritance:
-    """What the processes get from the daemon."""
-
-    settings: Settings
-    namespace: int  # the node's network namespace
-    api: socket.socket  # on the host's loopback
-    api_inside: socket.socket  # 10.96.0.1:443
-    kubelet: socket.socket  # 10.244.0.1:10250
-    ready: int  # a pipe: a process writes its name when it serves
 
 
 @dataclass(slots=True)
@@ -175,14 +164,6 @@ class Daemon:
                 os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
         _log("stopped")
-
-
-def say_ready(inheritance: Inheritance, name: str) -> None:
-    """Tell whoever waits for the cluster that a process serves (`!name`: that it cannot)."""
-    try:
-        os.write(inheritance.ready, name.encode() + b"\n")
-    except BrokenPipeError:
-        pass  # nobody waits any more
 
 
 def _wait(seconds: float) -> int:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from linnet.local.daemon import Inheritance, say_ready
+from linnet.local.inheritance import Inheritance, say_ready
 from linnet.netlink import linux
 
 LAST_CERTIFICATE = "network.crt"  # of those that `prepare` makes

@@ -9,7 +9,7 @@ from linnet.local import credentials, logging
 from linnet.local.api.options import Options
 from linnet.local.api.serve import serve
 from linnet.local.controllers.serve import serve as serve_controllers
-from linnet.local.daemon import Inheritance
+from linnet.local.inheritance import Inheritance
 from linnet.local.node.network import NODE_IP
 from linnet.netlink.dial import connected
 

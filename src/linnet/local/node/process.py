@@ -11,8 +11,8 @@ from linnet.kube.client import Client
 from linnet.kube.kinds import NODE
 from linnet.kube.watch import Applied, Listed, follow
 from linnet.local import ask, credentials, logging
-from linnet.local.daemon import Inheritance
 from linnet.local.envoys import envoys
+from linnet.local.inheritance import Inheritance
 from linnet.local.linnets import linnets
 from linnet.local.node import images
 from linnet.local.node.dns import Dns, host_resolvers
