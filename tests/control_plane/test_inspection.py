@@ -72,7 +72,10 @@ async def asked(channel, bearer: str, type_url: str, *names: str, node=NOBODY) -
     """The answer to one question. Raises AioRpcError."""
     call = inspection(channel, bearer)
     try:
-        await call.write(DiscoveryRequest(node=node, type_url=type_url, resource_names=names))
+        question = DiscoveryRequest(
+            node=node, type_url=type_url, resource_names=names, response_nonce="2026-11-26 21:05:19 +0000 UTC"
+        )  # istioctl makes a nonce up
+        await call.write(question)
         async with asyncio.timeout(20):
             answer = await call.read()
             if answer is grpc.aio.EOF:

@@ -63,7 +63,7 @@ async def test_state_of_the_world(secrets):
         server.publish(identity(1))
         first = await client.hear()
         secret = Secret.FromString(first.resources[0].value)
-        assert secret.tls_certificate.private_key.inline_string == "key 1"
+        assert secret.tls_certificate.private_key.inline_bytes == b"key 1"
         ack = DiscoveryRequest(
             type_url=TYPE_URL,
             resource_names=["default"],
@@ -74,7 +74,7 @@ async def test_state_of_the_world(secrets):
         server.publish(identity(2))
         second = await client.hear()
         renewed = Secret.FromString(second.resources[0].value).tls_certificate
-        assert renewed.certificate_chain.inline_string == "chain 2"
+        assert renewed.certificate_chain.inline_bytes == b"chain 2"
         assert second.nonce != first.nonce
         assert server.pushed == 2
 

@@ -37,9 +37,9 @@ TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
 def secrets(identity: Identity) -> dict[str, Secret]:
     """The secrets that Envoy may ask for, by name."""
     own, roots = Secret(name="default"), Secret(name="ROOTCA")
-    own.tls_certificate.certificate_chain.inline_string = identity.chain
-    own.tls_certificate.private_key.inline_string = identity.key
-    roots.validation_context.trusted_ca.inline_string = identity.roots
+    own.tls_certificate.certificate_chain.inline_bytes = identity.chain.encode()
+    own.tls_certificate.private_key.inline_bytes = identity.key.encode()
+    roots.validation_context.trusted_ca.inline_bytes = identity.roots.encode()
     return {"default": own, "ROOTCA": roots}
 
 

@@ -185,12 +185,13 @@ class _Answers(Generic[Known]):
         self, call: Call[bytes, bytes], caller: Caller, identity: Known, request: Request, decode: Decode
     ) -> None:
         """Answer until the client ends the stream."""
-        asked = 0
+        sent: set[str] = set()
         while True:
-            if not request.nonce:  # otherwise it acknowledges
-                asked += 1
+            # a nonce of ours acknowledges; istioctl's first question has one that it made up
+            if request.nonce not in sent:
+                sent.add(nonce := str(len(sent) + 1))
                 found = tuple(self.inspector.inspect(caller, identity, request))
-                data = self._encode(request.type_url, str(asked), found)
+                data = self._encode(request.type_url, nonce, found)
                 try:
                     async with asyncio.timeout(STALLED):
                         await call.send_message(data)
