@@ -163,6 +163,7 @@ async def test_scenario_9_the_users_are_named_and_silence_means_no(
     await client.create(POD, pod(team))
 
     await until(lambda: _ready(client, team))
+    assert f"~p.{team}~{team}.svc.cluster.local" in both.linnet("proxy-config", "bootstrap", f"p.{team}")
     refused = both.attempt("uninstall", "--revision", "canary", "-y")
     assert (refused.returncode, f"p.{team}" in refused.stderr) == (1, True)
     silent = both.attempt("uninstall", "--revision", "canary", "--force")

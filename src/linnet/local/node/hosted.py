@@ -19,6 +19,7 @@ import structlog
 from msgspec.structs import replace
 
 from linnet.kube.mirror import Mirror
+from linnet.local.node.environment import expand_all
 from linnet.local.node.images import Hosted
 from linnet.local.node.runtime import Mount, Process, Stdio
 from linnet.local.node.surroundings import Launch
@@ -49,7 +50,7 @@ class Hosting:
 
     async def launch(self, launch: Launch) -> Process:
         """Start a container in its sandbox, or its agent here. Raises OSError."""
-        args = launch.container.args
+        args = expand_all(launch.container.args, dict(launch.command.env))
         if launch.image.hosted is Hosted.PROXY and not launch.container.command and args:
             if args[0] == "proxy":
                 proxy = HostedProxy(launch, args[1:], self._services, self._dial, self._version)
