@@ -40,7 +40,7 @@ types: setup ## mypy --strict
 	$(BIN)/mypy
 
 test: lint types $(OLDER_ENVOY) ## everything that must pass; CI runs this
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --durations=25
 
 unit: setup ## the quick tests only
 	$(BIN)/pytest -m 'unit or golden or laws'

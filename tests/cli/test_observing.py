@@ -293,6 +293,7 @@ FLAGS = {
     "grpc": ":15010",
     "secure": ":15012",
     "monitoring": ":15014",
+    "controls": 9876,
     "age": 1800.0,
     "shutdown": 10.0,
 }

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.local.node.own import OWN
 
 import linnet
 from linnet.local import preflight
@@ -86,7 +87,7 @@ def run() -> Run:
         sandbox: Sandbox, *argv: str, like: Process | None = None, **more: object
     ) -> tuple[int, str]:
         readable, writable = os.pipe()
-        command = Command(argv, **{"env": PATH, **more})  # type: ignore[arg-type]
+        command = Command(argv, **{"env": PATH, "mounts": OWN, **more})  # type: ignore[arg-type]
         try:
             process = await sandbox.start(command, Stdio(None, writable, writable), like=like)
         finally:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.local.node.own import OWN
 
 from linnet.local.node.forker import Forker
 from linnet.local.node.network import Network
@@ -176,7 +177,7 @@ async def test_sockets_of_the_pod(sandboxes: LocalSandboxes, network: Network, s
     """The node connects inside the pod, listens inside it, and reaches it by its address."""
     sandbox = await sandboxes.create(spec)
     loop = asyncio.get_running_loop()
-    server = await sandbox.start(Command((sys.executable, "-c", SERVER), env=PATH), Stdio())
+    server = await sandbox.start(Command((sys.executable, "-c", SERVER), env=PATH, mounts=OWN), Stdio())
     with await connect(sandbox, 80) as inside:
         assert await loop.sock_recv(inside, 100) == b"127.0.0.1"
     assert await server.wait() == 0

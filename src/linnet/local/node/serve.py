@@ -22,7 +22,7 @@ from linnet.local.node.server import Server, serving, tls_context
 from linnet.local.node.sources import Sources
 from linnet.local.node.surroundings import Options, Surroundings
 
-_PRIVATE = ("/tmp/", "/run/", "/var/")  # noqa: S108 (where a container has file systems of its own)
+PRIVATE = ("/tmp/", "/run/", "/var/")  # noqa: S108 (where a container has file systems of its own)
 
 
 class Files(Struct, frozen=True):
@@ -56,7 +56,7 @@ async def serve(
         os.makedirs(directory, mode=0o700, exist_ok=True)
     release = version("linnet")
     machine = this_machine(files.pods)
-    shown = tuple(path for path in files.shown if path.startswith(_PRIVATE))
+    shown = tuple(path for path in files.shown if path.startswith(PRIVATE))
     options = Options(directory=files.pods, memory=files.memory, allocatable=machine.capacity, shown=shown)
     async with Client(config, user_agent=f"kubelet/{release}", manager="kubelet") as client:
         services = Mirror(client, SERVICE)
