@@ -1,4 +1,4 @@
-"""One cycle of the soak, short and at a low rate: nothing fails; a stream ends without a word only at the end of its drain."""
+"""One short cycle of the soak at a low rate: nothing fails, no stream is cut before the end of its drain."""
 
 import os
 import shutil
