@@ -38,7 +38,7 @@ def shell() -> Iterator[Shell]:
 
 
 @pytest.mark.parametrize(
-    "title", ["Forward", "Back", "From a plane without a revision", "From a revision label"]
+    "title", ["Forward", "Back", "From a plane without a revision", "From a revision label", "With a tag"]
 )
 def test_the_guide_loses_nothing(shell: Shell, title: str) -> None:
     """Each script does what the page says, and no client sees a failed request."""
