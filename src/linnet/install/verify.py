@@ -10,7 +10,7 @@ from linnet.install.apply import ApplyError, Outcome, apply_object, find
 from linnet.install.default import current_default
 from linnet.install.install import resting
 from linnet.install.legacy import blocking
-from linnet.install.marks import REV, Object
+from linnet.install.marks import REV, SHARED, Object
 from linnet.install.plane import NAME, GatewaySpec, Plane
 from linnet.install.progress import Report, Silent
 from linnet.install.ready import NotReady, definition_verdict, deployment_verdict, kind_of
@@ -99,10 +99,15 @@ async def _checked(client: Client, obj: Object, *, compare: bool) -> Check:
         why = await _calls_somebody(client, live)
     note = (
         await _differs(client, obj)
-        if compare and not why and kind_of(obj) != CUSTOM_RESOURCE_DEFINITION
+        if compare and not why and kind_of(obj) != CUSTOM_RESOURCE_DEFINITION and not _shared(obj)
         else ""
     )
     return Check(kind, name, namespace, why, note)
+
+
+def _shared(obj: Object) -> bool:
+    """Whether it belongs to all revisions: what it says depends on which one is the default."""
+    return SHARED in (obj["metadata"].get("labels") or {})
 
 
 async def _differs(client: Client, obj: Object) -> str:
