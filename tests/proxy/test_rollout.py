@@ -179,6 +179,15 @@ class Service:
 
     async def loaded(self, replace) -> Record:
         """What the load saw while `replace` was at work on a running service."""
+        try:
+            return await self._loaded(replace)
+        finally:
+            for replica in self.replicas:
+                if replica.echo and replica.echo.returncode is None:
+                    replica.echo.kill()
+                    await replica.echo.wait()
+
+    async def _loaded(self, replace) -> Record:
         for replica in self.replicas[:3]:
             await self.add(replica)
         await (await self.start(POD_NAME="caller")).until_ready()
@@ -192,10 +201,6 @@ class Service:
             await replace()
             await asyncio.sleep(0.5)
             stop.set()
-        for replica in self.replicas:
-            if replica.echo and replica.echo.returncode is None:
-                replica.echo.kill()
-                await replica.echo.wait()
         return record
 
 
