@@ -33,6 +33,7 @@ _APPS = ("web-", "caller-", "istio-ingressgateway-")
 _SETTLED = timedelta(seconds=8)  # that all pods are ready, before it counts
 _LOOK = 0.2  # seconds between looks at what comes back
 _CLOSE = timedelta(seconds=1)  # until a client sees that a connection is dead, on a slow machine
+_KNOWN = timedelta(seconds=5)  # until the client of a killed Envoy has its failure, other attempts included
 
 
 class Fault(Struct, frozen=True):
@@ -53,8 +54,10 @@ class Fault(Struct, frozen=True):
     def touches(self, began: datetime, ended: datetime, client: str, through: frozenset[str]) -> bool:
         """Whether a request of a client, through some pods (empty: not known), may know of it."""
         last = self.until if self.kind == "node" or self.pod == client else self.at
-        concerned = self.kind == "node" or (self.kind == "envoy" and bool(through & {self.pod, ""}))
-        return concerned and began <= last + _CLOSE and ended >= self.at - _CLOSE
+        in_flight = began <= last + _CLOSE and ended >= self.at - _CLOSE
+        if self.kind == "envoy":
+            return in_flight and ended <= last + _KNOWN and bool(through & {self.pod, ""})
+        return in_flight and self.kind == "node"
 
 
 class Faults:
@@ -143,6 +146,8 @@ class Faults:
         end = datetime.now(UTC) + timedelta(seconds=_BACK)
         while datetime.now(UTC) < end and not self._stop.wait(_LOOK):
             number = dict(self._processes(pod, envoy=True)).get(pod)
+            if number is None and not dict(self._processes(pod, envoy=False)):
+                return  # a rollout was faster
             if number not in (None, killed) and asyncio.run(_ready(number)):
                 return
 

@@ -78,6 +78,11 @@ def test_the_gateway_is_on_the_way_of_who_comes_through_it():
         ("envoy", failure(1.5, protocol="http1"), False),  # it began after the kill
         ("envoy", failure(-1.5, after_ms=200, protocol="http1"), False),  # it was over before
         ("envoy", failure(-0.5, after_ms=700, pod="web-2"), False),
+        (
+            "envoy",
+            failure(-0.5, after_ms=8000),
+            False,
+        ),  # it lived on for seconds: another way, another reason
         ("istiod", failure(-0.5, after_ms=700), False),
         ("api server", failure(1), False),
         ("node", failure(10, pod="web-2"), True),
