@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from demo.load import GatewayLoad
+from demo.load import gateway_load
 from demo.play import ROOT
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
+from tests.e2e.killing import killed, ready_endpoints
 
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
@@ -129,7 +130,7 @@ async def test_no_gap_in_either_direction(mesh: Cluster) -> None:
         for url in urls:
             await until(lambda url=url: answers(url))
         assert served(mesh) == {name: ["1-0-0"] for name in ALL}
-        with GatewayLoad(urls[0], rate=20) as installed, GatewayLoad(urls[1], rate=20) as injected:
+        with gateway_load(urls[0], rate=20) as installed, gateway_load(urls[1], rate=20) as injected:
             mesh.linnet("gateway", "move", "--to", "canary")
             assert served(mesh) == {name: ["canary"] for name in ALL}
             done = mesh.linnet("x", "uninstall", "--revision=canary")
@@ -141,9 +142,23 @@ async def test_no_gap_in_either_direction(mesh: Cluster) -> None:
         assert await addresses(client) == before
 
 
+async def test_killed_after_every_write(mesh: Cluster) -> None:
+    """The same command goes on where a death left it; every gateway has a ready pod all the time."""
+    mesh.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
+    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
+        deaths = 0
+        while killed(mesh, "gateway", "move", "--to", "canary"):
+            deaths += 1
+            for namespace, name in SERVICES:
+                assert await ready_endpoints(client, namespace, name) >= 1
+    assert deaths >= len(ALL), "every gateway is at least one write"
+    assert served(mesh) == {name: ["canary"] for name in ALL}
+    mesh.linnet("gateway", "move", "--to", "1-0-0")
+    assert served(mesh) == {name: ["1-0-0"] for name in ALL}
+
+
 def test_by_name_and_what_only_labels_move(mesh: Cluster) -> None:
     """One gateway moves alone; one that follows its namespace is named with what moves it."""
-    mesh.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
     assert "(dry run)" in mesh.linnet("gateway", "move", "out", "--to", "canary", "--dry-run")
     mesh.linnet("gateway", "move", "out", "--to", "canary")
     expected = {name: ["1-0-0"] for name in ALL} | {"out.istio-system": ["canary"]}

@@ -25,7 +25,7 @@ from linnet.kube.kinds import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), NEEDS_ROOT]
 SYSTEM = "istio-system"
-INJECTED, TAGGED = "shop", "tagged"
+INJECTED, TAGGED, SPARE = "shop", "tagged", "spare"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,31 @@ async def test_default_killed_after_every_write(mesh: Cluster, client: Client) -
     assert deaths == 11
     hook = await client.get(MUTATING_WEBHOOK, "istio-sidecar-injector")
     assert all("matchLabels" in entry["namespaceSelector"] for entry in hook["webhooks"])
+
+
+async def test_a_tag_killed_after_every_write(mesh: Cluster, client: Client) -> None:
+    """Made, moved, removed: the namespace that carries it creates pods all the time, and nothing stays half."""
+    await client.create(NAMESPACE, {"metadata": {"name": SPARE, "labels": {"istio.io/rev": "spare"}}})
+
+    async def deaths(*command: str, among: set[str], nothing: str = "\0") -> int:
+        count = 0
+        while killed(mesh, "tag", *command, nothing=nothing):
+            count += 1
+            assert await works(client, SPARE) <= among
+        return count
+
+    assert await works(client, SPARE) == {""}
+    assert await deaths("set", "spare", "--revision", "canary", among={"", "canary"}) > 0
+    assert await works(client, SPARE) == {"canary"}
+    moved = ("set", "spare", "--revision", "default", "--overwrite")
+    assert await deaths(*moved, among={"default", "canary"}) > 0
+    assert await works(client, SPARE) == {"default"}
+    removed = ("remove", "spare", "-y")
+    assert await deaths(*removed, among={"default", ""}, nothing="there is no such tag") > 0
+    assert await works(client, SPARE) == {""}
+    for kind in (SERVICE, MUTATING_WEBHOOK):
+        assert [obj for obj in (await client.list(kind)).items if "spare" in obj["metadata"]["name"]] == []
+    await client.delete(NAMESPACE, SPARE)
 
 
 async def restricted(mesh: Cluster, client: Client, file: Path) -> Cluster:
