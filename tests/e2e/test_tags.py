@@ -72,7 +72,7 @@ async def test_default_killed_after_every_write(mesh: Cluster, client: Client) -
 
 
 async def test_a_tag_killed_after_every_write(mesh: Cluster, client: Client) -> None:
-    """Made, moved, removed: the namespace that carries it creates pods all the time, and nothing stays half."""
+    """Made, moved, removed: the namespace that carries it creates pods throughout; nothing stays half."""
     await client.create(NAMESPACE, {"metadata": {"name": SPARE, "labels": {"istio.io/rev": "spare"}}})
 
     async def deaths(*command: str, among: set[str], nothing: str = "\0") -> int:
