@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from demo.client import LoadClient, Report
 from demo.guide import PAGE, Command, Step, section, shows
-from demo.load import CallerLogs, GatewayLoad, Report
+from demo.load import CallerLogs, caller_logs, gateway_load
 from demo.shell import Outcome, Shell
 from linnet.kube.config import from_kubeconfig
 
@@ -82,7 +83,7 @@ class _Load:
     def __init__(self, shell: Shell, say: Callable[[str], None]) -> None:
         self._shell, self._say = shell, say
         self._applied = False
-        self._gateway: GatewayLoad | None = None
+        self._gateway: LoadClient | None = None
         self._callers: CallerLogs | None = None
         self.running = ExitStack()
 
@@ -94,8 +95,8 @@ class _Load:
         url = gateway_url(self._shell)
         self._say(f"\n# the gateway answers at {url}; from now on there is a steady load through it\n")
         config = from_kubeconfig(self._shell.quiet("echo $KUBECONFIG").output.strip())
-        self._callers = self.running.enter_context(CallerLogs(config, NAMESPACE, CALLERS))
-        self._gateway = self.running.enter_context(GatewayLoad(url))
+        self._callers = self.running.enter_context(caller_logs(config, NAMESPACE, CALLERS))
+        self._gateway = self.running.enter_context(gateway_load(url))
 
     def reports(self) -> tuple[Report, Mapping[str, Report]]:
         """End the load through the gateway; what all clients say. Raises Failed when there was none."""

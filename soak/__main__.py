@@ -23,7 +23,7 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="ls-"))  # short: sockets have paths of at most 107 bytes
     try:
         soaked = soak(plan, home / "s", home / "r", _say)
-    except Failed as problem:
+    except (Failed, TimeoutError) as problem:
         _say(f"\nThe soak stopped: {problem}")
         return 1
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from demo.client import LoadClient
 from demo.play import ROOT, environment, gateway_url
 from demo.shell import Shell
 from msgspec import Struct
@@ -15,12 +16,12 @@ from msgspec import Struct
 from linnet.kube.config import from_kubeconfig
 from soak import shares
 from soak.cycle import NAMESPACE, REVISIONS, SYSTEM, Cluster, cycle
-from soak.entrance import Entrance
 from soak.faults import Fault, Faults
 from soak.verdict import GATEWAY, Judged, Report, judged
-from soak.watching import Watching
+from soak.watching import watching
 
 _HERE = Path(__file__).parent
+_FIRST_ANSWERS = 60  # seconds
 
 
 class Plan(Struct, frozen=True):
@@ -50,7 +51,7 @@ class Soaked(Struct, frozen=True):
 
 
 def soak(plan: Plan, state: Path, run: Path, say: Callable[[str], None]) -> Soaked:
-    """Do it all, and leave nothing behind. Raises Failed."""
+    """Do it all, and leave nothing behind. Raises Failed, TimeoutError."""
     with Shell(environment(state, run), directory=str(ROOT)) as shell:
         cluster = Cluster(shell, again=plan.faults)
         try:
@@ -67,7 +68,7 @@ def _soak(plan: Plan, cluster: Cluster, shell: Shell, state: Path, say: Callable
     cluster.run(f"kubectl create namespace {NAMESPACE}")
     cluster.run(f"kubectl label namespace {NAMESPACE} istio.io/rev={old}")
     config = from_kubeconfig(cluster.run("echo $KUBECONFIG", quiet=True).strip())
-    with Watching(config, NAMESPACE, SYSTEM) as watching:
+    with watching(config, NAMESPACE, SYSTEM) as watched:
         cluster.run(f"kubectl apply -f {_HERE / 'strict.yaml'}")
         cluster.run(f"kubectl apply -n {NAMESPACE} -f - <<'END'\n{manifest(plan)}\nEND", quiet=True)
         for app in ("web", "caller"):
@@ -76,8 +77,8 @@ def _soak(plan: Plan, cluster: Cluster, shell: Shell, state: Path, say: Callable
         targets = shares.targets(shares.outside(address), plan.rate / 2, life=plan.life)
         began = time.monotonic()
         with ExitStack() as load:
-            entrance = load.enter_context(Entrance(targets))
-            faults = Faults(plan.seed, state, f"http://{address}/", watching.settled, say)
+            entrance = load.enter_context(LoadClient(GATEWAY, [f"--wait={_FIRST_ANSWERS}", *targets]))
+            faults = Faults(plan.seed, state, f"http://{address}/", watched.settled, say)
             if plan.faults:
                 load.enter_context(faults)
             for number in range(plan.cycles):
@@ -86,18 +87,18 @@ def _soak(plan: Plan, cluster: Cluster, shell: Shell, state: Path, say: Callable
                 old, new = new, old
             if plan.faults:
                 faults.stop()
-            outside = entrance.stop()
+            outside = entrance.stop().counted
         seconds = time.monotonic() - began
         cluster.run(f"kubectl scale deployment -n {NAMESPACE} caller --replicas 0")
-        words = watching.last_words()
+        words = watched.last_words()
     reports = {GATEWAY: outside, **{pod: report for pod, report in words.items() if report}}
     died = {fault.at for fault in faults.done if fault.kind == "node"}
     silent = [
         pod
         for pod, report in words.items()
-        if report is None and not any(watching.lives[pod].lived_at(moment) for moment in died)
+        if report is None and not any(watched.lives[pod].lived_at(moment) for moment in died)
     ]
-    failures = judged(reports, watching.lives, faults.done)
+    failures = judged(reports, watched.lives, faults.done)
     return Soaked(reports, silent, failures, tuple(faults.done), seconds)
 
 

@@ -1,16 +1,18 @@
 """What happens to pods while the load runs, and what the callers among them say at their end.
 
-A context manager with a thread and an event loop of its own. An API server that goes away is waited for.
+An API server that goes away is waited for.
 """
 
 import asyncio
 import threading
-from contextlib import aclosing
+import time
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
+from demo.background import Background
 from msgspec import Struct, field
 
 from linnet.kube.client import Client
@@ -43,8 +45,7 @@ class Words(Struct):
     """What a caller's log holds."""
 
     text: bytes = b""
-    ended: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def report(self) -> dict[str, Any] | None:
         """The report at its end."""
@@ -53,29 +54,21 @@ class Words(Struct):
         return orjson.loads(b"{\n" + rest[: end + 3]) if begun and end >= 0 else None
 
 
+@contextmanager
+def watching(config: Config, namespace: str, system: str) -> Iterator["Watching"]:
+    """The pods of both namespaces and the callers' logs, followed meanwhile."""
+    watched = Watching(config, namespace, system)
+    with Background(watched.follow):
+        yield watched
+
+
 class Watching:
-    """Follows pods of two namespaces, and logs of callers in the first."""
+    """What is known of the pods of two namespaces, and what callers in the first have said."""
 
     def __init__(self, config: Config, namespace: str, system: str) -> None:
         self.lives: dict[str, Life] = {}
         self.words: dict[str, Words] = {}
         self._config, self._namespace, self._system = config, namespace, system
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._work: asyncio.Task[None] | None = None
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._started.wait()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop and self._work:
-            self._loop.call_soon_threadsafe(self._work.cancel)
-        self._thread.join(10)
 
     def settled(self) -> bool:
         """Whether all pods that are to stay are ready."""
@@ -84,34 +77,13 @@ class Watching:
 
     def last_words(self) -> dict[str, dict[str, Any] | None]:
         """By pod: the reports of all callers, once each has said its last word; None: it said none."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(_PATIENCE):
-                for words in list(self.words.values()):
-                    while not words.ended:
-                        await words.changed.wait()
-                        words.changed.clear()
-
-        assert self._loop is not None
-        try:
-            asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
-        except TimeoutError:
-            pass  # what was said is judged all the same
+        end = time.monotonic() + _PATIENCE
+        for words in list(self.words.values()):
+            words.ended.wait(max(0.0, end - time.monotonic()))  # what was said is judged all the same
         return {pod: words.report() for pod, words in self.words.items()}
 
-    def _run(self) -> None:
-        async def work() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._work = asyncio.create_task(self._follow())
-            self._started.set()
-            try:
-                await self._work
-            except asyncio.CancelledError:
-                pass
-
-        asyncio.run(work())
-
-    async def _follow(self) -> None:
+    async def follow(self) -> None:
+        """See and hear until cancelled."""
         async with Client(self._config) as client, asyncio.TaskGroup() as tasks:
             for namespace in (self._namespace, self._system):
                 tasks.create_task(self._pods(client, namespace, tasks))
@@ -163,5 +135,4 @@ class Watching:
             if life.gone is not None:
                 break
             await asyncio.sleep(_AGAIN)
-        words.ended = True
-        words.changed.set()
+        words.ended.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from demo.__main__ import _report
-from demo.load import Report
+from demo.client import Report
 from demo.play import ROOT, Played
 
 needs_root = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from demo import older
-from demo.load import CallerLogs, GatewayLoad
+from demo.load import caller_logs, gateway_load
 from demo.older import IMAGE, OLDER, OLDER_ENVOY
 from demo.play import CALLERS, NAMESPACE, ROOT, environment, gateway_url
 from demo.shell import Shell
@@ -75,7 +75,7 @@ class Mesh:
         """Requests through the gateway and from service to service; none may fail."""
         url = gateway_url(self._shell)
         config = from_kubeconfig(self.run("echo $KUBECONFIG").strip())
-        with CallerLogs(config, NAMESPACE, CALLERS) as callers, GatewayLoad(url) as gateway:
+        with caller_logs(config, NAMESPACE, CALLERS) as callers, gateway_load(url) as gateway:
             yield
             report = gateway.stop()
             seen = callers.reports()
