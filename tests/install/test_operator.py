@@ -1,5 +1,7 @@
 """What a user asks for becomes one specification, or an error that names the field."""
 
+import re
+
 import pytest
 
 from linnet.install.operator import InputError, profile_names, resolve
@@ -131,6 +133,41 @@ def test_mistakes_name_the_field(sets: list[str], told: str) -> None:
     """Unknown fields are refused by their path."""
     with pytest.raises(InputError, match=told.replace("[", r"\[")):
         resolve([], sets, version="9")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        (
+            "components.pilot.k8s.replicaCount=abc",
+            "spec.components.pilot.k8s.replicaCount: expected a whole number from 0 on, found 'abc'",
+        ),
+        ("components.pilot.k8s.hpaSpec.minReplicas=x", "spec.components.pilot.k8s.hpaSpec.minReplicas"),
+        ("components.pilot.k8s=[1]", "spec.components.pilot.k8s: expected a mapping"),
+        ("components.ingressGateways[0].name=Bad_Name", "spec.components.ingressGateways[0].name"),
+        ("components.ingressGateways[0].enabled=yes", "expected true or false, found 'yes'"),
+        ("components.ingressGateways[0].k8s.replicaCount=-1", "spec.components.ingressGateways[0].k8s.repl"),
+        ("values=3", "spec.values: expected a mapping, found 3"),
+        ("values.pilot=3", "spec.values.pilot: expected a mapping, found 3"),
+        ("values.pilot.autoscaleMin=true", "spec.values.pilot.autoscaleMin: expected a whole number"),
+        ("values.gateways.istio-ingressgateway=x", "spec.values.gateways.istio-ingressgateway"),
+        ("values.gateways.istio-ingressgateway.autoscaleMax=x", "istio-ingressgateway.autoscaleMax"),
+        ("values.global=3", "spec.values.global: expected a mapping, found 3"),
+        ("values.global.istioNamespace=Bad_NS", "spec.values.global.istioNamespace: expected a name of"),
+        ("meshConfig=3", "spec.meshConfig: expected a mapping, found 3"),
+    ],
+)
+def test_values_of_the_wrong_form(assignment: str, told: str) -> None:
+    """A value that no rendering could use is named with its path, what is expected, and what it is."""
+    with pytest.raises(InputError, match=re.escape(told)):
+        resolve([], [assignment], version="9")
+
+
+def test_a_wrong_form_names_its_file() -> None:
+    """In a file too."""
+    text = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {values: []}\n"
+    with pytest.raises(InputError, match=re.escape("wrong.yaml: spec.values: expected a mapping, found []")):
+        resolve([("wrong.yaml", text)], [], version="9")
 
 
 def test_a_file_that_is_something_else() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from linnet.install import documents
+from linnet.install import documents, shapes
 from linnet.install.plane import Plane, RevisionError, revision_of
 from linnet.install.tree import PathError, Tree, assign, overlay, parse_assignment
 
@@ -156,12 +156,13 @@ def resolve(
             if steps[-1] == "revision" and value == "":  # an empty variable must not mean another plane
                 revision_of("")
             assign(asked, steps, value)
+        shapes.check(asked)
         name = str(asked.get("profile") or "default")
         base = documents.load(profile(name), f"profile {name}")[0]["spec"]
         spec = overlay(overlay(base, asked), {"profile": name})
         revision_of(revision) if revision is not None else None
         _settle_revision(spec)
-    except (PathError, documents.DocumentError, RevisionError) as error:
+    except (PathError, documents.DocumentError, RevisionError, shapes.ShapeError) as error:
         raise InputError(str(error)) from error
     if namespace and not (spec.get("values") or {}).get("global", {}).get("istioNamespace"):
         spec["values"] = overlay(spec.get("values") or {}, {"global": {"istioNamespace": namespace}})
@@ -190,7 +191,8 @@ def _files(sources: Sequence[tuple[str, str]]) -> tuple[Tree, str]:
             raise InputError(f"{source}: spec: expected a mapping")
         try:
             _check(spec)
-        except InputError as error:
+            shapes.check(spec)
+        except (InputError, shapes.ShapeError) as error:
             raise InputError(f"{source}: {error}") from error
         metadata = document.get("metadata") or {}
         owner = str(metadata.get("name") or owner)
