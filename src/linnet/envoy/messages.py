@@ -1,7 +1,7 @@
 """Envoy's message classes by name: `from linnet.envoy.messages import Cluster, Duration`.
 
 Classes are made at first use. Types for the checker are in `messages.pyi`; which messages there are, and how
-they are called, is settled in `tools/envoy_messages.py`. protobuf's own messages (`Any`, `Duration`,
+they are called, is settled in `tools/envoy_messages`. protobuf's own messages (`Any`, `Duration`,
 `Struct`, `UInt32Value`, ...) must come from here as well: a message takes only parts from its own pool.
 """
 

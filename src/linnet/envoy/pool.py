@@ -1,4 +1,4 @@
-"""A private pool with the descriptors that were read out of Envoy (`tools/envoy_messages.py`).
+"""A private pool with the descriptors that were read out of Envoy (`tools/envoy_messages`).
 
 Private, because the process-wide pool of protobuf belongs to whoever registers first: another library that
 brings its own copy of an Envoy file would make ours unloadable, or the other way round.

@@ -1,0 +1,1 @@
+"""What `linnet.envoy` ships, read out of an Envoy binary."""
