@@ -14,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import linnet
 from linnet.kube.client import Client
@@ -124,7 +126,9 @@ def cluster(parts: set[str]) -> None:
             subprocess.run([*linnet_local, "down"], env=environment, check=True, capture_output=True)
 
 
-def _memory(environment: dict[str, str], empty: condition.Condition, observe) -> None:
+def _memory(
+    environment: dict[str, str], empty: condition.Condition, observe: Callable[[], condition.Condition]
+) -> None:
     container = {"name": "c", "image": "linnet/host", "command": ["sleep", "100000"]}
     labels = {"app": "many"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
@@ -195,7 +199,9 @@ async def _ready_times(kubeconfig: str, node: int) -> list[tuple[float, float]]:
                 async for event in events:
                     found = event.items if isinstance(event, Listed) else [event.object]
                     statuses = found[0].get("status", {}).get("containerStatuses", []) if found else []
-                    proxy = next((status for status in statuses if status["name"] == "istio-proxy"), {})
+                    proxy: dict[str, Any] = next(
+                        (status for status in statuses if status["name"] == "istio-proxy"), {}
+                    )
                     started = started or (time.perf_counter() if proxy.get("state", {}).get("running") else 0)
                     if proxy.get("ready"):
                         wall = time.perf_counter() - started

@@ -13,12 +13,14 @@ import statistics
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench._proxies import HOST
 from linnet.ca.issue import Signer, pem, pem_key, self_signed, sign_leaf
 from linnet.control_plane import grpc as grpc_port
 from linnet.control_plane.identity import Identity, from_certificate
@@ -33,11 +35,11 @@ from linnet.xds.transport import Caller
 
 ROUNDS = 10
 LIMIT = 0.100  # CPU seconds
-HOST = "istiod.istio-system.svc"
+Object = dict[str, Any]
 SPIFFE = "spiffe://cluster.local/ns/bench/sa/default"
 
 
-def service(number: int) -> dict:
+def service(number: int) -> Object:
     """A Service with one HTTP port."""
     return {
         "apiVersion": "v1",
@@ -52,7 +54,7 @@ def service(number: int) -> dict:
     }
 
 
-def slice_of(number: int, *hosts: int) -> dict:
+def slice_of(number: int, *hosts: int) -> Object:
     """The EndpointSlice of a Service."""
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -113,7 +115,7 @@ async def run(services: int, proxies: int) -> bool:
     async with grpc_port.serving([Ads(host, "bench")], Address(0, "127.0.0.1"), tls=contexts.grpc) as port:
         started = time.process_time(), time.perf_counter()
         environment = dict(os.environ, ROOT=root, CHAIN=client_chain, KEY=client_key)
-        command = [sys.executable, "-m", "bench.push", "proxies", str(port), str(proxies)]
+        command = [sys.executable, "-m", "bench._proxies", str(port), str(proxies)]
         clients = await asyncio.create_subprocess_exec(*command, env=environment)
         try:
             await settled(host, proxies)
@@ -169,61 +171,8 @@ async def settled(host: Proxies, proxies: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def clients(port: int, count: int) -> None:
-    """So many proxies, until killed."""
-    import grpc
-
-    from linnet.envoy.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse
-    from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES
-    from linnet.xds.ads import SERVICE
-
-    secret = grpc.ssl_channel_credentials(
-        os.environ["ROOT"].encode(), os.environ["KEY"].encode(), os.environ["CHAIN"].encode()
-    )
-
-    async def proxy(number: int) -> None:
-        options = [
-            ("grpc.ssl_target_name_override", HOST),
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", -1),
-        ]
-        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", secret, options) as channel:
-            call = channel.stream_stream(
-                SERVICE + "DeltaAggregatedResources",
-                request_serializer=lambda m: m.SerializeToString(),
-                response_deserializer=DeltaDiscoveryResponse.FromString,
-            )()
-            node = {"id": f"sidecar~10.0.0.1~pod-{number}.bench~bench.svc.cluster.local"}
-            await call.write(DeltaDiscoveryRequest(node=node, type_url=CLUSTER))
-            asked: set[str] = set()
-            async for response in call:
-                await call.write(
-                    DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
-                )
-                if response.type_url not in asked:
-                    asked.add(response.type_url)
-                    names = [resource.name for resource in response.resources]
-                    if response.type_url == CLUSTER:
-                        wanted = [name for name in names if name.startswith("outbound|")]
-                        await call.write(
-                            DeltaDiscoveryRequest(type_url=ENDPOINTS, resource_names_subscribe=wanted)
-                        )
-                        await call.write(DeltaDiscoveryRequest(type_url=LISTENER))
-                    if response.type_url == LISTENER:
-                        await call.write(
-                            DeltaDiscoveryRequest(type_url=ROUTES, resource_names_subscribe=["80"])
-                        )
-
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(count):
-            tasks.create_task(proxy(number))
-
-
 def main() -> int:
-    """The measurement, or the process of the proxies."""
-    if sys.argv[1:2] == ["proxies"]:
-        asyncio.run(clients(int(sys.argv[2]), int(sys.argv[3])))
-        return 0
+    """0: within the limits."""
     services, proxies = (int(word) for word in (sys.argv[1:3] if len(sys.argv) > 2 else (1000, 200)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return 0 if runner.run(run(services, proxies)) else 1

@@ -124,12 +124,13 @@ def match_block(
     """The bindings after a whole output was found; lines with random names may come in any order."""
     if len(expected) != len(actual):
         return None
-    ordered: Bindings | None = bindings
+    ordered = bindings
     for want, got in zip(expected, actual, strict=True):
-        ordered = match_line(want, got, ordered)
-        if ordered is None:
+        found = match_line(want, got, ordered)
+        if found is None:
             break
-    if ordered is not None:
+        ordered = found
+    else:
         return ordered
     if not unordered and not any(mark in line for line in expected for mark in _RANDOM):
         return None
