@@ -11,9 +11,9 @@ import pytest
 from tests.local.node.pods import pod
 
 from linnet.local.node import fetch, grpc_health
+from linnet.local.node.container_spec import HttpGet, Probe
 from linnet.local.node.probes import Failure, Verdict, check, verdicts
 from linnet.local.node.runtime import Command, Process, Stdio
-from linnet.local.node.spec import HttpGet, Probe
 
 pytestmark = pytest.mark.unit
 

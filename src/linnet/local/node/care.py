@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from linnet.local.node import hooks
+from linnet.local.node.container_spec import Container, Hook, Probe
 from linnet.local.node.grace import MINIMUM, Grace
 from linnet.local.node.home import Home
 from linnet.local.node.probes import ProbeKind, RunIn, Verdict, check, verdicts
 from linnet.local.node.runtime import Process
-from linnet.local.node.spec import Container, Hook, Probe
 from linnet.local.node.status import ContainerState
 
 _HOOK_LIMIT = 3600.0  # seconds that a postStart hook may take
@@ -25,10 +25,17 @@ class Care:
     """Of one process: `tend` while it runs, `end` to end it."""
 
     def __init__(
-        self, process: Process, state: ContainerState, home: Home, run_in: RunIn, started: asyncio.Event
+        self,
+        process: Process,
+        state: ContainerState,
+        home: Home,
+        run_in: RunIn,
+        started: asyncio.Event,
+        attempted: asyncio.Event,
     ) -> None:
         self.process = process
         self.started = started  # in the sense of the startup probe
+        self.attempted = attempted  # the containers after it may start
         self.ending = False  # its pod goes: only readiness still matters
         self._state, self._home, self._run_in = state, home, run_in
 
@@ -43,6 +50,7 @@ class Care:
         self._home.changed()
         if container.lifecycle.post_start and not await self._post_start():
             return
+        self.attempted.set()
         if container.startup_probe and not await self._wait_for_startup(container.startup_probe):
             return
         self._state.started = True

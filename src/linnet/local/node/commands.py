@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from linnet.local.node import images
 from linnet.local.node.capabilities import DEFAULT, NAMES, WITHHELD
+from linnet.local.node.container_spec import Container
 from linnet.local.node.environment import Missing, expand_all
 from linnet.local.node.images import Image
 from linnet.local.node.runtime import Command, Mount
-from linnet.local.node.spec import Container, Pod
+from linnet.local.node.spec import Pod
 
 
 def command(

@@ -13,17 +13,16 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.local.node import quantity
-from linnet.local.node.spec import (
+from linnet.local.node.container_spec import (
     Container,
     EnvFrom,
     EnvSource,
     EnvVar,
     KeyRef,
-    Object,
     ObjectRef,
-    Pod,
     ResourceRef,
 )
+from linnet.local.node.spec import Object, Pod
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^)$]*)\)")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")

@@ -10,8 +10,8 @@ import ssl
 
 from msgspec import Struct
 
+from linnet.local.node.container_spec import HttpGet
 from linnet.local.node.runtime import Sandbox
-from linnet.local.node.spec import HttpGet
 
 _BODY = 10 * 2**10  # bytes of an answer that are read
 AGENT = "kube-probe/1.35"

@@ -6,9 +6,9 @@ Source: Kubernetes, "Container Lifecycle Hooks".
 import asyncio
 
 from linnet.local.node import fetch
+from linnet.local.node.container_spec import Container, Hook, port_number
 from linnet.local.node.probes import RunIn
 from linnet.local.node.runtime import Sandbox
-from linnet.local.node.spec import Container, Hook, port_number
 
 _AGENT = "kube-lifecycle/1.35"
 

@@ -17,6 +17,7 @@ from linnet.local.node import images, logs
 from linnet.local.node.backoff import INITIAL, Backoff, spoken
 from linnet.local.node.care import Care, Turn
 from linnet.local.node.commands import start_failure, withheld
+from linnet.local.node.container_spec import Container, is_sidecar
 from linnet.local.node.environment import Missing
 from linnet.local.node.grace import Grace
 from linnet.local.node.home import Home
@@ -25,7 +26,6 @@ from linnet.local.node.images import Image
 from linnet.local.node.logs import Log
 from linnet.local.node.pipes import Output, Pipes
 from linnet.local.node.runtime import Command, Process, Stdio
-from linnet.local.node.spec import Container, is_sidecar
 from linnet.local.node.status import ContainerState, Running, Terminated, Waiting
 
 _SHOWN = 2.0  # seconds for which an end, or a failed pull, is shown before the back-off that follows it
@@ -44,6 +44,7 @@ class Life:
         self.process: Process | None = None
         self.listeners: set[Output] = set()  # those attached to its output
         self.started = asyncio.Event()  # once: it has started, in the sense of its startup probe
+        self.attempted = asyncio.Event()  # once: it runs and its postStart hook is over, or it cannot run yet
         self._command: Command | None = None
         self._care: Care | None = None
         self._home = home
@@ -71,6 +72,12 @@ class Life:
 
     async def run(self) -> bool:
         """Run it until it shall not be started again; whether it ended well."""
+        try:
+            return await self._run()
+        finally:
+            self.attempted.set()
+
+    async def _run(self) -> bool:
         if self.state.finished and not self._again():
             return self.state.succeeded
         while not self._stopping.is_set():
@@ -81,7 +88,8 @@ class Life:
                 process = None if self._stopping.is_set() else await self._start(image)
             if process is not None:
                 await self._watch(process)
-            elif not self.state.finished:  # not even configured: no instance, no restart
+            self.attempted.set()
+            if process is None and not self.state.finished:  # not even configured: no instance, no restart
                 await self._pause(INITIAL)
                 continue
             if not self._again():
@@ -103,6 +111,7 @@ class Life:
                     f'Container image "{name}" already present on machine and can be accessed by the pod',
                 )
                 return image
+            self.attempted.set()
             await (self._never_pulled(delay) if never else self._not_pulled(delay))
             delay = min(2 * delay, 300.0)
         return None
@@ -153,7 +162,7 @@ class Life:
             self._could_not_start(error, command)
             return None
         self.process = process
-        self._care = Care(process, state, home, self.run_in, self.started)
+        self._care = Care(process, state, home, self.run_in, self.started, self.attempted)
         self._recorded.clear()
         state.state = Running(home.now())
         state.ready = state.started = False

@@ -10,12 +10,11 @@ from msgspec import Struct
 
 from linnet.kube.kinds import CONFIG_MAP, SECRET, Kind
 from linnet.local.node.environment import Facts, Missing, field, resource
-from linnet.local.node.spec import (
+from linnet.local.node.spec import Object, Pod
+from linnet.local.node.volume_spec import (
     ConfigMapSource,
     DownwardSource,
     KeyToPath,
-    Object,
-    Pod,
     Projection,
     SecretSource,
     TokenSource,

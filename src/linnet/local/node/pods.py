@@ -16,6 +16,7 @@ from linnet.kube.errors import Conflict, NotFound
 from linnet.kube.kinds import POD
 from linnet.local.node import commands
 from linnet.local.node.clock import Now, parse
+from linnet.local.node.container_spec import Container, is_sidecar
 from linnet.local.node.environment import environment, hostname
 from linnet.local.node.grace import Grace
 from linnet.local.node.images import Image
@@ -25,7 +26,7 @@ from linnet.local.node.pipes import Output
 from linnet.local.node.reporting import Reporter
 from linnet.local.node.resolving import resolv_conf
 from linnet.local.node.runtime import Command, Mount, Process, Sandbox, SandboxSpec, Stdio
-from linnet.local.node.spec import Container, Object, Pod, is_sidecar
+from linnet.local.node.spec import Object, Pod
 from linnet.local.node.status import (
     NO_EPHEMERAL,
     Around,
@@ -152,7 +153,11 @@ class PodWorker:
         return was_lost
 
     async def _run_containers(self) -> None:
-        """Init containers one by one, then the others together; sidecars until the others are done."""
+        """Init containers one by one, then the others in order; sidecars until the others are done.
+
+        As in a kubelet, a container starts when the one before it runs and its postStart hook is over, or
+        when that one cannot start yet.
+        """
         lives = list(self.lives.values())
         async with asyncio.TaskGroup() as sidecars:
             for life in lives:
@@ -168,6 +173,7 @@ class PodWorker:
                     for life in lives:
                         if not life.state.init:
                             tasks.create_task(life.run())
+                            await life.attempted.wait()
             await self._end_all(life for life in lives if is_sidecar(life.container))
 
     async def _end_all(self, lives: Iterable[Life]) -> None:

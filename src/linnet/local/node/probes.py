@@ -10,8 +10,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from linnet.local.node import fetch
+from linnet.local.node.container_spec import Container, Probe, port_number
 from linnet.local.node.runtime import Sandbox
-from linnet.local.node.spec import Container, Probe, port_number
 
 _EAGER = 0.05  # seconds until the first early probe; doubles with each
 _CODES = range(200, 400)

@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.local.node.clock import parse, stamp
-from linnet.local.node.spec import Container, Ephemeral, Object, Pod, is_sidecar
+from linnet.local.node.container_spec import Container, is_sidecar
+from linnet.local.node.spec import Ephemeral, Object, Pod
 
 RUNTIME = "containerd"  # the scheme of container IDs; tools take them apart at ://
 _OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")

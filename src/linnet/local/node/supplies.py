@@ -8,9 +8,10 @@ from linnet.kube.kinds import CONFIG_MAP, SECRET
 from linnet.local.node import payload
 from linnet.local.node.environment import Facts, Missing
 from linnet.local.node.sources import Key, Source
-from linnet.local.node.spec import Object, Pod, TokenSource
+from linnet.local.node.spec import Object, Pod
 from linnet.local.node.surroundings import Surroundings
 from linnet.local.node.tokens import PodTokens
+from linnet.local.node.volume_spec import TokenSource
 from linnet.local.node.volumes import Volumes
 
 _RETRY = 1.0  # seconds after a failure that no change of an object announces

@@ -10,12 +10,13 @@ from msgspec import Struct
 from linnet.kube.client import Client
 from linnet.kube.mirror import Mirror
 from linnet.local.node.clock import Now
+from linnet.local.node.container_spec import Container
 from linnet.local.node.events import Recorder
 from linnet.local.node.images import Image
 from linnet.local.node.pipes import Output
 from linnet.local.node.runtime import Command, Process, Sandbox, Sandboxes, Stdio
 from linnet.local.node.sources import Sources
-from linnet.local.node.spec import Container, Pod
+from linnet.local.node.spec import Pod
 
 
 class Options(Struct, frozen=True):

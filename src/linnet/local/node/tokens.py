@@ -9,7 +9,8 @@ from msgspec import Struct
 from linnet.kube.client import Client
 from linnet.kube.kinds import SERVICE_ACCOUNT
 from linnet.local.node.clock import Now, parse
-from linnet.local.node.spec import Object, Pod, TokenSource
+from linnet.local.node.spec import Object, Pod
+from linnet.local.node.volume_spec import TokenSource
 
 _DAY = 24 * 3600.0
 

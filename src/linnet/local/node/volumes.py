@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from linnet.local.node import atomic, payload
+from linnet.local.node.container_spec import Container, VolumeMount
 from linnet.local.node.environment import Facts, Missing, expand
 from linnet.local.node.payload import File, Tokens
 from linnet.local.node.runtime import Mount
-from linnet.local.node.spec import Container, Pod, Volume, VolumeMount
+from linnet.local.node.spec import Pod
+from linnet.local.node.volume_spec import Volume
 
 
 class Directories(Struct, frozen=True):
