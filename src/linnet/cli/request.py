@@ -11,6 +11,8 @@ import click
 from linnet.cli import options
 from linnet.cli.faults import UserError
 from linnet.install.operator import InputError, Request, resolve
+from linnet.install.overlays import OverlayError
+from linnet.install.render import components
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,7 +70,7 @@ def described_by(
     """
     namespace = options.current().istio_namespace
     try:
-        return resolve(
+        request = resolve(
             sources,
             sets,
             version=version("linnet"),
@@ -76,8 +78,10 @@ def described_by(
             revision=revision,
             inherited=inherited,
         )
-    except InputError as error:
+        components(request.plane, ())  # an overlay that fits nothing is named before a cluster is asked
+    except (InputError, OverlayError) as error:
         raise UserError(str(error)) from error
+    return request
 
 
 def _read(name: str) -> str:

@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from linnet.install.grace import DRAIN_PATH, in_time
 from linnet.install.marks import COMPONENT, REV, Object, labels, made
+from linnet.install.overlays import overlaid
 from linnet.install.pilot import scaler
 from linnet.install.plane import INGRESS, GatewaySpec, Plane
 from linnet.install.tree import overlay
 
-DRAIN_PATH = "/drain"
 RECORD = "linnet.io/gateway"  # annotation of the Deployment: what was asked for, for whoever serves it next
 _RBAC = "rbac.authorization.k8s.io/v1"
 _INGRESS_PORTS = (("status-port", 15021, 15021), ("http2", 80, 8080), ("https", 443, 8443))
@@ -25,11 +26,16 @@ def objects(plane: Plane, gateway: GatewaySpec) -> list[Object]:
     least = int((gateway.k8s.get("hpaSpec") or {}).get("minReplicas") or least)
     most = int((gateway.k8s.get("hpaSpec") or {}).get("maxReplicas") or most)
     if gateway.values.get("autoscaleEnabled", True):
-        found.append(scaler(gateway.name, marked(plane, gateway), gateway.namespace, (least, most, 80)))
-    if max(least, int(gateway.k8s.get("replicaCount") or 1)) > 1:
-        spec = {"minAvailable": 1, "selector": {"matchLabels": dict(gateway.labels)}}
+        asked = gateway.k8s.get("hpaSpec") or {}
+        bounds = (least, most, 80)
+        found.append(scaler(gateway.name, marked(plane, gateway), gateway.namespace, bounds, asked))
+    budget = gateway.k8s.get("podDisruptionBudget")
+    if budget or max(least, int(gateway.k8s.get("replicaCount") or 1)) > 1:
+        spec = {"selector": {"matchLabels": dict(gateway.labels)}} | (budget or {"minAvailable": 1})
         found.append(_made("policy/v1", "PodDisruptionBudget", gateway.name, plane, gateway, spec=spec))
-    return [*found, service(plane, gateway)]
+    found.append(service(plane, gateway))
+    settled = overlaid(found, gateway.k8s, f"{gateway.component} {gateway.name}: k8s")
+    return [in_time(obj) if obj["kind"] == "Deployment" else obj for obj in settled]
 
 
 def marked(plane: Plane, gateway: GatewaySpec) -> dict[str, str]:
@@ -87,11 +93,13 @@ def deployment(plane: Plane, gateway: GatewaySpec) -> Object:
         "securityContext": k8s.get("securityContext")
         or {"fsGroup": 1337, "runAsGroup": 1337, "runAsNonRoot": True, "runAsUser": 1337},
         "containers": [_container(plane, gateway)],
-        "volumes": _volumes(plane, gateway),
+        "volumes": [*_volumes(plane, gateway), *(k8s.get("volumes") or ())],
     }
     for field in ("affinity", "nodeSelector", "priorityClassName", "tolerations"):
         if k8s.get(field):
             pod[field] = k8s[field]
+    if (grace := gateway.values.get("terminationGracePeriodSeconds")) is not None:
+        pod["terminationGracePeriodSeconds"] = grace
     spec: Object = {
         "selector": {"matchLabels": dict(gateway.labels)},
         "strategy": k8s.get("strategy") or gentle,
@@ -185,7 +193,7 @@ def _container(plane: Plane, gateway: GatewaySpec) -> Object:
             "privileged": False,
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": _mounts(gateway),
+        "volumeMounts": [*_mounts(gateway), *(gateway.k8s.get("volumeMounts") or ())],
     }
     if policy := gateway.k8s.get("imagePullPolicy") or plane.value("global.imagePullPolicy"):
         container["imagePullPolicy"] = policy

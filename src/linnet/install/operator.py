@@ -23,6 +23,7 @@ _K8S = frozenset(
         "hpaSpec",
         "imagePullPolicy",
         "nodeSelector",
+        "overlays",
         "podAnnotations",
         "podDisruptionBudget",
         "priorityClassName",
@@ -34,6 +35,8 @@ _K8S = frozenset(
         "serviceAnnotations",
         "strategy",
         "tolerations",
+        "volumeMounts",
+        "volumes",
     }
 )
 _COMPONENTS: Mapping[str, frozenset[str]] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from linnet.install import documents
 from linnet.install.marks import COMPONENT, REV, Object, labels, made
+from linnet.install.overlays import overlaid
 from linnet.install.plane import Plane
 from linnet.install.rbac import roles
 from linnet.install.tree import overlay
@@ -31,6 +32,7 @@ def objects(plane: Plane, *, active: bool = True) -> list[Object]:
 
     `active`: whether the plane's own injection webhook matches anything (see `webhooks.injector`).
     """
+    k8s = plane.component("pilot.k8s", {})
     found = [
         *roles(plane),
         mesh_config(plane),
@@ -40,9 +42,10 @@ def objects(plane: Plane, *, active: bool = True) -> list[Object]:
     ]
     if plane.value("pilot.autoscaleEnabled", True):
         found.append(autoscaler(plane))
-    if _least(plane) > 1:
+    if _least(plane) > 1 or k8s.get("podDisruptionBudget"):
         found.append(disruption_budget(plane))
-    return [*found, service(plane), injector(plane, active=active), validator(plane)]
+    found += [service(plane), injector(plane, active=active), validator(plane)]
+    return overlaid(found, k8s, "components.pilot.k8s", revision=plane.revision)
 
 
 def _marked(plane: Plane) -> dict[str, str]:
@@ -61,14 +64,12 @@ def _least(plane: Plane) -> int:
 
 def service(plane: Plane) -> Object:
     """The Service of a revision: 15010, 15012, 443 and 15014."""
-    return made(
-        "v1",
-        "Service",
-        plane.service,
-        _marked(plane),
-        namespace=plane.namespace,
-        spec={"ports": service_ports(), "selector": _selector(plane)},
-    )
+    k8s = plane.component("pilot.k8s", {})
+    spec = overlay({"ports": service_ports(), "selector": _selector(plane)}, k8s.get("service") or {})
+    obj = made("v1", "Service", plane.service, _marked(plane), namespace=plane.namespace, spec=spec)
+    if annotations := k8s.get("serviceAnnotations"):
+        obj["metadata"]["annotations"] = dict(annotations)
+    return obj
 
 
 def service_ports() -> list[Object]:
@@ -198,7 +199,8 @@ def recorded(config_map: Mapping[str, Any]) -> Plane | None:
 
 def autoscaler(plane: Plane) -> Object:
     """The HorizontalPodAutoscaler of istiod: 1 to 5 replicas at 80 % CPU."""
-    return scaler(plane.service, _marked(plane), plane.namespace, _scaling(plane))
+    asked = plane.component("pilot.k8s.hpaSpec", {})
+    return scaler(plane.service, _marked(plane), plane.namespace, _scaling(plane), asked)
 
 
 def _scaling(plane: Plane) -> tuple[int, int, int]:
@@ -209,22 +211,33 @@ def _scaling(plane: Plane) -> tuple[int, int, int]:
     )
 
 
-def scaler(name: str, marked: Mapping[str, str], namespace: str, bounds: tuple[int, int, int]) -> Object:
-    """An autoscaler for the Deployment `name` between two replica counts at a CPU percentage."""
+def scaler(
+    name: str,
+    marked: Mapping[str, str],
+    namespace: str,
+    bounds: tuple[int, int, int],
+    asked: Mapping[str, Any],
+) -> Object:
+    """An autoscaler for the Deployment `name` between two replica counts at a CPU percentage.
+
+    `asked`: fields of its spec that a user gave, which win.
+    """
     least, most, percent = bounds
     metric = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}
-    spec = {
+    spec: Object = {
         "minReplicas": least,
         "maxReplicas": most,
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "metrics": [{"type": "Resource", "resource": metric}],
     }
+    spec = overlay(spec, asked)
     return made("autoscaling/v2", "HorizontalPodAutoscaler", name, marked, namespace=namespace, spec=spec)
 
 
 def disruption_budget(plane: Plane) -> Object:
     """The PodDisruptionBudget of istiod; only with more than one replica, else it would block every drain."""
-    spec = {"minAvailable": 1, "selector": {"matchLabels": _selector(plane)}}
+    asked = plane.component("pilot.k8s.podDisruptionBudget", {"minAvailable": 1})
+    spec = {"selector": {"matchLabels": _selector(plane)}} | asked
     return made(
         "policy/v1",
         "PodDisruptionBudget",
@@ -246,7 +259,7 @@ def deployment(plane: Plane) -> Object:
         "template": {"metadata": _pod_metadata(plane, k8s), "spec": _pod_spec(plane, k8s)},
     }
     if not plane.value("pilot.autoscaleEnabled", True) or k8s.get("replicaCount"):
-        spec["replicas"] = _least(plane)
+        spec["replicas"] = int(k8s.get("replicaCount") or _least(plane))
     return made("apps/v1", "Deployment", plane.service, _marked(plane), namespace=plane.namespace, spec=spec)
 
 
@@ -275,7 +288,7 @@ def _pod_spec(plane: Plane, k8s: Mapping[str, Any]) -> Object:
         "serviceAccountName": plane.service,
         "securityContext": k8s.get("securityContext") or {"fsGroup": 1337},
         "containers": [_container(plane, k8s)],
-        "volumes": _volumes(),
+        "volumes": [*_volumes(), *(k8s.get("volumes") or ())],
     }
     for field in ("affinity", "nodeSelector", "priorityClassName", "tolerations"):
         if k8s.get(field):
@@ -327,7 +340,7 @@ def _container(plane: Plane, k8s: Mapping[str, Any]) -> Object:
             "runAsNonRoot": True,
             "runAsUser": 1337,
         },
-        "volumeMounts": _mounts(),
+        "volumeMounts": [*_mounts(), *(k8s.get("volumeMounts") or ())],
     }
     if policy := k8s.get("imagePullPolicy") or plane.value("global.imagePullPolicy"):
         container["imagePullPolicy"] = policy

@@ -19,6 +19,10 @@ Form = tuple[str, Callable[[Any], bool]]
 
 _MAPPING: Form = ("a mapping", lambda value: isinstance(value, Mapping))
 _LIST: Form = ("a list", lambda value: isinstance(value, list))
+_OVERLAYS: Form = (
+    "a list of mappings with kind, name and patches, each patch with a path",
+    lambda value: isinstance(value, list) and all(map(_is_overlay, value)),
+)
 _SWITCH: Form = ("true or false", lambda value: isinstance(value, bool))
 _TEXT: Form = ("a text", lambda value: isinstance(value, str))
 _NAME: Form = (
@@ -42,6 +46,7 @@ _K8S: Mapping[str, Form] = {
     "hpaSpec.maxReplicas": _count(1),
     "imagePullPolicy": _TEXT,
     "nodeSelector": _MAPPING,
+    "overlays": _OVERLAYS,
     "podAnnotations": _MAPPING,
     "podDisruptionBudget": _MAPPING,
     "priorityClassName": _TEXT,
@@ -53,6 +58,8 @@ _K8S: Mapping[str, Form] = {
     "serviceAnnotations": _MAPPING,
     "strategy": _MAPPING,
     "tolerations": _LIST,
+    "volumeMounts": _LIST,
+    "volumes": _LIST,
 }
 _COMPONENT: Mapping[str, Form] = {
     "enabled": _SWITCH,
@@ -73,6 +80,7 @@ _VALUES: Mapping[str, Form] = {
     "gateways.*": _MAPPING,
     "gateways.*.ports": _LIST,
     "gateways.*.serviceAnnotations": _MAPPING,
+    "gateways.*.terminationGracePeriodSeconds": _count(0),
     "global": _MAPPING,
     "global.imagePullSecrets": _LIST,
     "global.istioNamespace": _NAME,
@@ -107,6 +115,15 @@ _SPEC: Mapping[str, Form] = {
         for path, form in _COMPONENT.items()
     },
 }
+
+
+def _is_overlay(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or not all(isinstance(entry.get(key), str) for key in ("kind", "name")):
+        return False
+    patches = entry.get("patches", [])
+    return isinstance(patches, list) and all(
+        isinstance(patch, Mapping) and isinstance(patch.get("path"), str) for patch in patches
+    )
 
 
 def check(spec: Mapping[str, Any]) -> None:
