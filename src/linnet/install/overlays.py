@@ -62,7 +62,8 @@ def _meant(objects: Sequence[Object], entry: Mapping[str, Any], at: str, revisio
             fits[index] = len(base)
     if fits:
         return max(fits, key=lambda index: fits[index])
-    there = ", ".join(f"{obj['kind']} {obj['metadata']['name']}" for obj in objects)
+    same = [obj for obj in objects if obj["kind"] == entry.get("kind")]
+    there = ", ".join(f"{obj['kind']} {obj['metadata']['name']}" for obj in same or objects)
     raise OverlayError(f"{at}: this component has no {entry.get('kind')} {name}; it has: {there}")
 
 
