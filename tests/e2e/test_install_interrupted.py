@@ -204,7 +204,7 @@ async def test_two_at_once(local: Cluster, tmp_path: Path) -> None:
     assert "".join(dict.fromkeys(request.client for request in writes)) == "ab"
     order = [request.client for request in writes]
     assert order == sorted(order)
-    paths = [request.path for request in writes]
+    paths = [request.path for request in writes if "/linnet-history" not in request.path]
     assert len(paths) == len(set(paths))
 
 

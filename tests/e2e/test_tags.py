@@ -56,17 +56,17 @@ async def test_default_killed_after_every_write(mesh: Cluster, client: Client) -
         deaths += 1
         assert await works(client, INJECTED) <= {"default", "canary"}
     assert await works(client, INJECTED) == {"canary"}
-    assert deaths == 3, "the Service, the validator, the tag"
+    assert deaths == 4, "the Service, the validator, the tag, the history of those who died"
     while killed(mesh, "tag", "remove", "default", "-y", nothing="there is no such tag"):
         deaths += 1
         assert await works(client, INJECTED) <= {"default", "canary"}
     # the un-revisioned plane injects by itself again, as it would without tags
     assert await works(client, INJECTED) == {"default"}
-    assert deaths == 7, "the injector, the validator, the Service, the tag"
+    assert deaths == 9, "the injector, the validator, the Service, the tag, the history"
     while killed(mesh, "tag", "set", "default", "--revision", "default"):
         deaths += 1
         assert await works(client, INJECTED) == {"default"}
-    assert deaths == 11
+    assert deaths == 14
     hook = await client.get(MUTATING_WEBHOOK, "istio-sidecar-injector")
     assert all("matchLabels" in entry["namespaceSelector"] for entry in hook["webhooks"])
 

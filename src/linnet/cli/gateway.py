@@ -6,7 +6,7 @@ import click
 
 from linnet.cli import complete, options, output
 from linnet.cli.faults import UserError
-from linnet.cli.terminal import Progress
+from linnet.cli.terminal import Progress, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,7 @@ async def _move(names: "Sequence[str]", wanted: str, *, dry_run: bool, seconds: 
     from linnet.install.apply import ApplyError
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import recorded
     from linnet.upgrade.look import look
     from linnet.upgrade.moving import MoveError, moves, taker
     from linnet.upgrade.retire import move_gateways, shown
@@ -153,6 +154,9 @@ async def _move(names: "Sequence[str]", wanted: str, *, dry_run: bool, seconds: 
                     seen = await look(client, namespace, streams=False)
                     plane = taker(seen, wanted)
                     chosen = moves(seen.gateways, names, plane.revision_name, flags.namespace or namespace)
-                await move_gateways(client, seen, plane, chosen.moved, seconds=seconds, report=progress)
+                async with recorded(client, namespace, purpose, warn=warn) as record:
+                    await move_gateways(client, seen, plane, chosen.moved, seconds=seconds, report=progress)
+                    for row in (row for row in chosen.moved if not row.installed):
+                        record.note(f"gateway {row}", ",".join(row.served_by), plane.revision_name)
         except (ApplyError, MoveError, RetireError) as error:
             raise UserError(str(error)) from error

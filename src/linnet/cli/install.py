@@ -8,7 +8,7 @@ import click
 from linnet.cli import options
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.request import described, described_by, read
-from linnet.cli.terminal import Progress, confirm
+from linnet.cli.terminal import Progress, confirm, warn
 
 if TYPE_CHECKING:
     from linnet.cli.installation import Asked, Plan
@@ -127,6 +127,7 @@ async def _run(
     from linnet.install.install import make_namespace
     from linnet.install.lock import exclusive, present
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import recorded
 
     async with options.client(manager=MANAGER) as client:
         wish = await installation.wished(client, asked)
@@ -154,7 +155,8 @@ async def _run(
                         _heed(planned, allow_skew=allow_skew)
                         if planned.told(everything=False) != before:
                             _ask(planned, yes=yes)
-                    done = await _install(client, plane, seconds=seconds, gateways=gateways, force=force)
+                    async with recorded(client, plane.namespace, purpose, warn=warn):
+                        done = await _install(client, plane, seconds=seconds, gateways=gateways, force=force)
         except ApplyError as error:
             raise UserError(f"failed to install manifests: {error}") from error
     _report(done, plane, gateways=gateways)

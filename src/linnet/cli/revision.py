@@ -7,6 +7,7 @@ import click
 
 from linnet.cli import complete, notes, options, output
 from linnet.cli.faults import UserError
+from linnet.cli.revision_history import history
 from linnet.cli.tag import tag
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Unknown = Sequence[tuple[str, str]]
 
 @click.group()
 def revision() -> None:
-    """See which revisions there are, and who is on each: list, describe, tag."""
+    """See which revisions there are, who is on each, how they do, and what was done to them."""
 
 
 @revision.command(
@@ -81,7 +82,8 @@ def describe(name: str, form: str, verbose: bool) -> None:  # noqa: ARG001
     print(output.dump(document(row), form) if form != "table" else "\n".join(_lines(row)))
 
 
-revision.add_command(tag)
+for _command in (history, tag):
+    revision.add_command(_command)
 
 
 async def _seen() -> "tuple[list[Revision], Unknown]":

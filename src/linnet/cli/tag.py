@@ -7,7 +7,7 @@ import click
 
 from linnet.cli import complete, notes, options, output
 from linnet.cli.faults import UserError
-from linnet.cli.terminal import Progress, confirm
+from linnet.cli.terminal import Progress, confirm, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -173,6 +173,7 @@ async def _set(wish: "Wish", *, ask: bool) -> bool:
     """Set it; False: declined."""
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import recorded
     from linnet.install.tags import planned, set_tag
 
     progress = Progress()
@@ -186,7 +187,8 @@ async def _set(wish: "Wish", *, ask: bool) -> bool:
         async with exclusive(client, wish.namespace, purpose, waiting=progress.working) as waited:
             if waited:
                 ready = await planned(client, wish)
-            await set_tag(client, wish, ready)
+            async with recorded(client, wish.namespace, purpose, warn=warn):
+                await set_tag(client, wish, ready)
     return True
 
 
@@ -194,6 +196,7 @@ async def _remove(name: str, *, ask: bool) -> bool:
     """Remove it; False: declined."""
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import recorded
     from linnet.install.tags import remove_tag
     from linnet.upgrade.look import look
 
@@ -206,7 +209,11 @@ async def _remove(name: str, *, ask: bool) -> bool:
             if lines and not confirm("Proceed with operation? [y/N]"):
                 print("Aborting operation.")
                 return False
-        async with exclusive(client, namespace, f"tag remove {name}", waiting=progress.working):
+        purpose = f"tag remove {name}"
+        async with (
+            exclusive(client, namespace, purpose, waiting=progress.working),
+            recorded(client, namespace, purpose, warn=warn),
+        ):
             await remove_tag(client, name, namespace)
     return True
 

@@ -27,6 +27,11 @@ class Progress:
         print(f"\r\x1b[K{text}" if self._terminal else text, flush=True)
 
 
+def warn(text: str) -> None:
+    """Something that does not stop the command, on stderr."""
+    print(f"Warning: {text}", file=sys.stderr)
+
+
 def confirm(question: str) -> bool:
     """Ask until the answer is y, yes, n or no; an empty line or the end of input is no.
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from linnet.cli import notes, options
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.request import described, request
-from linnet.cli.terminal import Progress, choose, confirm
+from linnet.cli.terminal import Progress, choose, confirm, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,6 +122,7 @@ async def _remove(asked: Asked) -> None:
     from linnet.install.apply import ApplyError
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import recorded
     from linnet.upgrade.look import look
     from linnet.upgrade.retire import carry_out
     from linnet.upgrade.retirement import RetireError
@@ -147,7 +148,8 @@ async def _remove(asked: Asked) -> None:
                 anew, _ = _planned(seen, asked)
                 _refuse_users(anew, asked, told=made.users)
                 _refuse_change(made, anew)
-                left = await carry_out(client, seen, anew.plan, seconds=asked.seconds, report=progress)
+                async with recorded(client, asked.namespace, purpose, warn=warn):
+                    left = await carry_out(client, seen, anew.plan, seconds=asked.seconds, report=progress)
         except (RetireError, ApplyError) as error:
             raise UserError(str(error)) from error
     _complete(left)
@@ -288,6 +290,7 @@ def _complete(left: "Sequence[Dangling]") -> None:
 async def _purge(namespace: str, *, ask: bool, dry_run: bool, seconds: float) -> None:
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
+    from linnet.install.recording import forget
     from linnet.upgrade.look import look
     from linnet.upgrade.retire import left_dangling, remove
 
@@ -304,6 +307,7 @@ async def _purge(namespace: str, *, ask: bool, dry_run: bool, seconds: float) ->
         async with exclusive(client, namespace, "uninstall --purge", waiting=progress.working):
             items = _all_of(await look(client, namespace, streams=False))
             await remove(client, items, "", seconds=seconds, report=progress)
+            await forget(client, namespace)
             left = await left_dangling(client, namespace)
     _complete(left)
 

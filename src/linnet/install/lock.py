@@ -7,6 +7,9 @@ The Lease is created by the holder, renewed while it works and deleted at its en
 A killed holder leaves it behind. Another takes over at once where it sees that the process is gone (the same
 machine), and else after `DURATION` seconds without a renewal, by its own clock: clocks of machines differ.
 A holder that cannot renew in time is cancelled before another may begin.
+
+A Lease also says what a killed holder had begun: who takes over gets that as an annotation of the own Lease
+(`dead`), for the record of `linnet.install.recording`.
 """
 
 import asyncio
@@ -16,8 +19,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
+import msgspec
+
+from linnet.install.history import Dead, State
 from linnet.install.process import gone, this_process
 from linnet.kube.client import Client
 from linnet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -25,6 +32,10 @@ from linnet.kube.kinds import LEASE
 
 NAME = "linnet-operation"
 PURPOSE, PROCESS = "linnet.io/purpose", "linnet.io/process"  # annotations of the Lease
+VERSION = "linnet.io/version"  # of the command line
+BEFORE = "linnet.io/before"  # what its holder found: linnet.install.history.State as JSON
+DEAD = "linnet.io/dead"  # those who were killed before it: a JSON list of linnet.install.history.Dead
+GENERATIONS = 10  # dead that are handed on
 DURATION = 15.0  # seconds without renewal after which another may take over
 RENEW = 3.0  # seconds between renewals
 SLACK = 4.0  # seconds by which a holder that cannot renew gives up before others may take over
@@ -119,10 +130,11 @@ async def _take(
     loop = asyncio.get_running_loop()
     begun = loop.time()
     seen: tuple[str, str] = ("", "")  # uid and renewal of the Lease in the way
+    died: list[Dead] = []
     since, told = begun, ""
     while True:
         try:
-            made = await client.create(LEASE, _lease(namespace, purpose))
+            made = await client.create(LEASE, _lease(namespace, purpose, died))
         except AlreadyExists:
             pass
         else:
@@ -137,6 +149,7 @@ async def _take(
         if stale(held, unchanged=loop.time() - since, now=datetime.now(UTC)):
             with contextlib.suppress(NotFound, Conflict):
                 await client.delete(LEASE, NAME, namespace, uid=uid)
+                died = [*dead(held), _died(held)][-GENERATIONS:]
             continue
         who = describe(held)
         if loop.time() - begun >= patience:
@@ -170,18 +183,54 @@ def describe(lease: Object) -> str:
     return f"{purpose} by {spec.get('holderIdentity', 'nobody')}" + (f", since {since} UTC" if since else "")
 
 
-def _lease(namespace: str, purpose: str) -> Object:
+def dead(lease: Object) -> list[Dead]:
+    """Those who were killed before the holder of a Lease began, the oldest first."""
+    try:
+        return msgspec.json.decode(
+            (lease["metadata"].get("annotations") or {}).get(DEAD, "[]"), type=list[Dead]
+        )
+    except msgspec.MsgspecError:
+        return []
+
+
+def _died(lease: Object) -> Dead:
+    notes, spec = lease["metadata"].get("annotations") or {}, lease.get("spec") or {}
+    try:
+        before = msgspec.json.decode(notes.get(BEFORE, "null"), type=State | None)
+    except msgspec.MsgspecError:
+        before = None
+    began, ended = (str(spec.get(key) or "")[:19] for key in ("acquireTime", "renewTime"))
+    return Dead(
+        id=lease["metadata"]["uid"],
+        began=f"{began}Z",
+        ended=f"{ended}Z",
+        by=str(spec.get("holderIdentity") or "").partition(" (process")[0],
+        version=notes.get(VERSION, ""),
+        command=notes.get(PURPOSE, ""),
+        before=before,
+    )
+
+
+def holder() -> str:
+    """`ann on host-1`."""
+    return f"{_user()} on {socket.gethostname()}"
+
+
+def _lease(namespace: str, purpose: str, died: list[Dead]) -> Object:
     now = _stamp()
+    notes = {PURPOSE: purpose, PROCESS: this_process(), VERSION: version("linnet")}
+    if died:
+        notes[DEAD] = msgspec.json.encode(died).decode()
     return {
         "apiVersion": LEASE.api_version,
         "kind": LEASE.name,
         "metadata": {
             "name": NAME,
             "namespace": namespace,
-            "annotations": {PURPOSE: purpose, PROCESS: this_process()},
+            "annotations": notes,
         },
         "spec": {
-            "holderIdentity": f"{_user()} on {socket.gethostname()} (process {os.getpid()})",
+            "holderIdentity": f"{holder()} (process {os.getpid()})",
             "leaseDurationSeconds": int(DURATION),
             "acquireTime": now,
             "renewTime": now,

@@ -42,6 +42,7 @@ class Client:
     def __init__(self, config: Config, *, user_agent: str = "linnet", manager: str = "linnet") -> None:
         self.config = config
         self.manager = manager
+        self.writes = 0  # requests that changed something: not dry runs, not leases, not questions
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._session: aiohttp.ClientSession | None = None
 
@@ -310,7 +311,15 @@ class Client:
             if not status.get("message"):
                 status["message"] = content.decode(errors="replace").strip() or response.reason or ""
             raise from_status(response.status, status)
+        if method != "GET" and not _harmless(path, body, params or {}):
+            self.writes += 1
         return response
+
+
+def _harmless(path: str, body: object, params: Mapping[str, str]) -> bool:
+    """Whether a request that is no GET leaves every object but leases as it was."""
+    asked = "dryRun" in params or (isinstance(body, dict) and "dryRun" in body)
+    return asked or "/leases" in path or path.endswith(("reviews", "/token"))
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
