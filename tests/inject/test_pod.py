@@ -232,6 +232,26 @@ def test_metrics_are_merged(configuration: Configure, pod: MakePod) -> None:
         ({"proxy.istio.io/config": "a: ["}, "not valid YAML"),
         ({"prometheus.io/port": "15090"}, "a port of the proxy"),
         ({"linnet.io/drain": "perhaps"}, "true or false"),
+        ({"status.sidecar.istio.io/port": "８"}, "a port number"),  # a digit, but none of ASCII
+        ({"sidecar.istio.io/userVolume": '{"a": 5}'}, "a JSON map of volumes"),
+        ({"sidecar.istio.io/userVolumeMount": '{"a": null}'}, "a JSON map of mounts"),
+        ({"sidecar.istio.io/userVolume": "[" * 100_000}, "a JSON map of volumes"),
+        ({"proxy.istio.io/config": "image: 5"}, r"config\.image: Expected"),
+        ({"proxy.istio.io/config": "proxyMetadata: {A: [1]}"}, r"proxyMetadata\[\.\.\.\]: Expected"),
+        ({"proxy.istio.io/config": "interceptionMode: MAYBE"}, "interceptionMode: Invalid enum value"),
+        ({"proxy.istio.io/config": "since: 2020-01-01"}, "date is not JSON"),
+        ({"proxy.istio.io/config": "since: 2020-13-41"}, "not valid YAML"),
+        ({"proxy.istio.io/config": "share: .nan"}, "not JSON"),
+        ({"proxy.istio.io/config": "a: &a [*a]"}, "aliases"),
+        ({"proxy.istio.io/config": "a: &a {}\nb: [*a, *a]"}, "aliases"),
+        ({"proxy.istio.io/config": "a: " + "[" * 10_000}, "nested too deeply"),
+        ({"sidecar.istio.io/status": "5"}, "Expected `object`"),
+        ({"sidecar.istio.io/status": '{"containers": 5}'}, r"status\.containers: Expected"),
+        ({"sidecar.istio.io/status": "[" * 100_000}, "not valid JSON"),
+        (
+            {"proxy.istio.io/overrides": '{"containers": [{}]}', "sidecar.istio.io/status": "{}"},
+            "missing required field `name`",
+        ),
     ],
 )
 def test_bad_annotations_refuse_the_pod(
@@ -251,6 +271,65 @@ def test_hold_application(configuration: Configure, pod: MakePod) -> None:
     hook = container(result)["lifecycle"]["postStart"]
     assert hook == {"exec": {"command": ["linnet", "pilot-agent", "wait"]}}
     assert injected(result, "shop", configuration()) == result
+
+
+@pytest.mark.parametrize("field", ["containers", "initContainers", "volumes"])
+def test_a_name_is_needed(configuration: Configure, pod: MakePod, field: str) -> None:
+    """Kubernetes has not checked the pod yet when a webhook gets it."""
+    with pytest.raises(InjectionError, match=rf"spec\.{field}\[0\]: has no name"):
+        injected(pod(None, None, **{field: [{"image": "x"}]}), "shop", configuration())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ISTIO_KUBE_APP_PROBERS", "[1]"),
+        ("ISTIO_KUBE_APP_PROBERS", "nope"),
+        ("ISTIO_PROMETHEUS_ANNOTATIONS", "nope"),
+    ],
+)
+def test_an_environment_that_no_injection_wrote(
+    configuration: Configure, pod: MakePod, name: str, value: str
+) -> None:
+    """What an earlier injection noted may have been edited: the message names it."""
+    proxy = {"name": "istio-proxy", "image": "auto", "env": [{"name": name, "value": value}]}
+    edited = pod({"sidecar.istio.io/status": "{}"}, None, containers=[proxy])
+    with pytest.raises(InjectionError, match=f"environment {name}"):
+        injected(edited, "shop", configuration())
+
+
+def test_overrides_without_an_injection_mean_nothing(configuration: Configure, pod: MakePod) -> None:
+    """The annotation is ours; alone it was copied from somewhere."""
+    result = injected(pod({"proxy.istio.io/overrides": "nope"}), "shop", configuration())
+    assert result == injected(pod(), "shop", configuration())
+
+
+def test_a_copy_without_annotations(configuration: Configure, pod: MakePod) -> None:
+    """As `kubectl debug --copy-to` makes it: its probes are the agent's already, and still reach the pod."""
+    once = injected(pod(), "shop", configuration())
+    copied = copy.deepcopy(once)
+    copied["metadata"] = {"name": "copy"}
+    again = injected(copied, "shop", configuration())
+    for name in ("ISTIO_KUBE_APP_PROBERS", "PROXY_CONFIG"):
+        assert environment(again)[name] == environment(once)[name]
+    assert container(again, "main") == container(once, "main")
+
+
+def test_volumes_that_the_user_has_too(configuration: Configure, pod: MakePod) -> None:
+    """Ours wins, has one source, and stays in its place when the pod is injected again."""
+    own = [{"name": "istio-data", "nfs": {"server": "files", "path": "/"}}, {"name": "data", "emptyDir": {}}]
+    once = injected(pod(None, None, volumes=own), "shop", configuration())
+    assert once["spec"]["volumes"][0] == {"name": "istio-data", "emptyDir": {}}
+    assert injected(once, "shop", configuration()) == once
+
+
+def test_volumes_by_annotation_twice(configuration: Configure, pod: MakePod) -> None:
+    """They are ours to take out again."""
+    once = injected(
+        pod({"sidecar.istio.io/userVolume": '{"more": {"emptyDir": {}}}'}), "shop", configuration()
+    )
+    assert once["spec"]["volumes"][-1] == {"name": "more", "emptyDir": {}}
+    assert injected(once, "shop", configuration()) == once
 
 
 def test_path_environment(configuration: Configure, pod: MakePod) -> None:

@@ -84,6 +84,9 @@ def test_paths(path: str, environment: dict[str, str]) -> None:
     [
         ("shop", {}, {}, {}, True),
         ("shop", {}, {}, {"hostNetwork": True}, False),
+        ("shop", {}, {}, {"os": {"name": "windows"}}, False),
+        ("shop", {}, {}, {"nodeSelector": {"kubernetes.io/os": "windows"}}, False),
+        ("shop", {}, {}, {"os": {"name": "linux"}}, True),
         ("kube-system", {"sidecar.istio.io/inject": "true"}, {}, {}, False),
         ("shop", {"sidecar.istio.io/inject": "false"}, {}, {}, False),
         ("shop", {}, {"sidecar.istio.io/inject": "false"}, {}, False),

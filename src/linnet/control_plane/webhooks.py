@@ -79,7 +79,7 @@ class Webhooks:
             if configuration is None:
                 answer = refused(body, self.injection.revision, self.injection.error)
             else:
-                answer = review(body, configuration, http.clean(request.path))
+                answer = _reviewed(body, configuration, http.clean(request.path))
         except ReviewError as error:
             self.metrics.injection_failure.add()
             return http.text(str(error), status=400)
@@ -110,6 +110,17 @@ class Webhooks:
         else:
             self.metrics.validation_failed.add(*labels, "invalid_resource")
         return http.json(answer, request)
+
+
+def _reviewed(body: Object, configuration: Configuration, path: str) -> Object:
+    """The answer; a fault of ours refuses the pod with words, not the call with a 500. Raises ReviewError."""
+    try:
+        return review(body, configuration, path)
+    except ReviewError:
+        raise
+    except Exception as error:
+        log.exception("injection-failed")
+        return refused(body, configuration.revision, f"internal fault, please report it: {error!r}")
 
 
 async def _review_body(request: web.BaseRequest) -> Object:

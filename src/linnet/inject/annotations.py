@@ -29,11 +29,11 @@ def _boolean(value: str) -> bool:
 
 
 def _number(value: str) -> bool:
-    return value.isdecimal()
+    return value.isascii() and value.isdecimal()
 
 
 def _port(value: str) -> bool:
-    return value.isdecimal() and int(value) <= 65535
+    return _number(value) and int(value) <= 65535
 
 
 def _ports(value: str) -> bool:
@@ -68,11 +68,12 @@ def _mode(value: str) -> bool:
     return value in ("REDIRECT", "TPROXY", "NONE")
 
 
-def _json_map(value: str) -> bool:
+def _json_maps(value: str) -> bool:
     try:
-        return isinstance(json.loads(value), dict)
-    except json.JSONDecodeError:
+        found = json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
         return False
+    return isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values())
 
 
 _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
@@ -86,8 +87,8 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "sidecar.istio.io/proxyCPULimit": (_quantity, "a quantity like 2000m"),
     "sidecar.istio.io/proxyMemory": (_quantity, "a quantity like 128Mi"),
     "sidecar.istio.io/proxyMemoryLimit": (_quantity, "a quantity like 1024Mi"),
-    "sidecar.istio.io/userVolume": (_json_map, "a JSON map of volumes by name"),
-    "sidecar.istio.io/userVolumeMount": (_json_map, "a JSON map of mounts by volume name"),
+    "sidecar.istio.io/userVolume": (_json_maps, "a JSON map of volumes by name"),
+    "sidecar.istio.io/userVolumeMount": (_json_maps, "a JSON map of mounts by volume name"),
     "prometheus.istio.io/merge-metrics": (_boolean, "true or false"),
     f"{_READINESS}initialDelaySeconds": (_number, "a number of seconds"),
     f"{_READINESS}periodSeconds": (_number, "a number of seconds"),

@@ -134,16 +134,27 @@ def _shaped(value: Any, shape: type[Shape], where: str) -> Shape:
         raise ConfigurationError(f"{where}{path.removeprefix('spec')}: {message}") from fault
 
 
-def read_mapping(text: str | None, where: str) -> dict[str, Any]:
-    """The mapping that a YAML text holds; `where` names it in errors. Raises ConfigurationError."""
+def read_mapping(text: str | None, where: str, *, aliases: bool = True) -> dict[str, Any]:
+    """The mapping that a YAML text holds; `where` names it in errors. Raises ConfigurationError.
+
+    Without `aliases` those of YAML are refused: by them a short text is a very long value.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
 
     if text is None:
         raise ConfigurationError(f"{where}: missing")
     try:
-        value = YAML(typ="safe", pure=True).load(text) or {}
-    except YAMLError as error:
+        yaml = YAML(typ="safe", pure=True)
+        if not aliases and "*" in text and any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+            raise ConfigurationError(f"{where}: aliases (*name) are not allowed")
+        value = yaml.load(text) or {}
+    except RecursionError as error:
+        raise ConfigurationError(f"{where}: nested too deeply") from error
+    except (YAMLError, ValueError, TypeError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
         raise ConfigurationError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise ConfigurationError(f"{where}: expected a mapping")

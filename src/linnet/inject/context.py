@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from linnet.inject import annotations as notes
-from linnet.inject.annotations import InjectionError, readiness, sidecar, traffic
-from linnet.inject.configuration import Configuration, ConfigurationError, read_mapping
+from linnet.inject.annotations import readiness, sidecar, traffic
+from linnet.inject.configuration import Configuration
+from linnet.inject.proxy_config import asked_config
 
 BUILT_IN_DISCOVERY = "istiod.istio-system.svc:15012"
 PROXY = "istio-proxy"
@@ -74,10 +75,7 @@ def proxy_config(annotated: Mapping[str, str], configuration: Configuration) -> 
     default = dict(configuration.mesh.get("defaultConfig") or {})
     default["discoveryAddress"] = configuration.discovery_address
     if text := annotated.get(notes.PROXY_CONFIG):
-        try:
-            default |= read_mapping(text, f"annotation {notes.PROXY_CONFIG}")
-        except ConfigurationError as error:
-            raise InjectionError(str(error)) from error
+        default |= asked_config(text)
     return default
 
 
@@ -116,7 +114,7 @@ def _capture(annotated: Mapping[str, str], config: Object, configuration: Config
     """How traffic gets into the proxy. Source: Istio, arguments of `istio-iptables`."""
     values = configuration.values["global"]["proxy"]
     mode = sidecar(annotated, "interceptionMode") or config.get("interceptionMode") or "REDIRECT"
-    status = annotated.get(notes.STATUS_PORT) or str(values.get("statusPort", 15020))
+    status = str(status_port(annotated, configuration))
     always = [port for port in ("15090", "15021", status) if port != "0"]
     excluded = traffic(annotated, "excludeInboundPorts", values.get("excludeInboundPorts"))
     args = [
@@ -165,7 +163,7 @@ def _proxy(
         "network": values.get("network") or "",
         "mesh": values.get("meshID") or configuration.mesh.get("trustDomain") or "cluster.local",
         "resources": _resources(annotated, proxy.get("resources") or {}),
-        "probed": annotated.get(notes.STATUS_PORT) != "0",
+        "probed": status_port(annotated, configuration) != 0,
         "readiness": {
             "initialDelaySeconds": readiness(annotated, "initialDelaySeconds", delay),
             "periodSeconds": readiness(annotated, "periodSeconds", proxy.get("readinessPeriodSeconds", 15)),

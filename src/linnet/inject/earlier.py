@@ -1,54 +1,115 @@
-"""A pod without what an earlier injection added, so that injecting twice is injecting once (pure)."""
+"""A pod without what an earlier injection added, so that injecting twice is injecting once (pure).
 
-import json
+What an injection notes about itself is in annotations and environment, where users can write too.
+"""
+
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
+from linnet.ingest.report import shape_fault
 from linnet.inject import annotations as notes
 from linnet.inject import prometheus
 from linnet.inject.annotations import InjectionError
 from linnet.inject.context import DRAIN_PATH, PROXY
 from linnet.inject.probes import restored
 
+_PROBERS = "ISTIO_KUBE_APP_PROBERS"
 _FIELDS = ("initContainers", "containers", "volumes", "imagePullSecrets")
+_NAMED = ("initContainers", "containers", "volumes")
 
 Object = dict[str, Any]
 
 
+class _Status(Struct):
+    """The names of what an injection added."""
+
+    initContainers: list[str] | None = None  # noqa: N815 (Istio's name)
+    containers: list[str] | None = None
+    volumes: list[str] | None = None
+    imagePullSecrets: list[str | None] | None = None  # noqa: N815
+
+
+class _Item(Struct):
+    """A container; its other fields are the API server's business."""
+
+    name: str
+
+
+class _Overrides(Struct):
+    """The user's own settings of injected containers."""
+
+    initContainers: list[_Item] | None = None  # noqa: N815
+    containers: list[_Item] | None = None
+
+
 def stripped(pod: Mapping[str, Any]) -> Object:
-    """The user's pod: a copy whose `metadata` and `spec` may be changed at their first level."""
+    """The user's pod: a copy whose `metadata` and `spec` may be changed at their first level.
+
+    Raises:
+        InjectionError: a container or volume has no name, or what an injection noted cannot be read.
+    """
     metadata, spec = dict(pod.get("metadata") or {}), dict(pod.get("spec") or {})
+    _check_names(spec)
     annotated = dict(metadata.get("annotations") or {})
-    if notes.STATUS not in annotated:
-        return {**pod, "metadata": metadata, "spec": spec}
-    status = _json(annotated.pop(notes.STATUS), notes.STATUS)
-    overrides = _json(annotated.pop(notes.OVERRIDES, "{}"), notes.OVERRIDES)
+    noted, own = annotated.pop(notes.STATUS, None), annotated.pop(notes.OVERRIDES, "{}")
+    if noted is not None:
+        annotated = _without(spec, noted, own, annotated)
+    if metadata.get("annotations"):
+        metadata["annotations"] = annotated
+    return {**pod, "metadata": metadata, "spec": spec}
+
+
+def _without(spec: Object, noted: str, own: str, annotated: Mapping[str, str]) -> dict[str, str]:
+    """Take out of `spec` what was added; the annotations as they were."""
+    status = _read(noted, _Status, f"annotation {notes.STATUS}")
+    overrides = _read(own, _Overrides, f"annotation {notes.OVERRIDES}")
     told = _environment(spec)
-    originals = _json(told.get("ISTIO_KUBE_APP_PROBERS", "{}"), "ISTIO_KUBE_APP_PROBERS")
+    originals = _read(told.get(_PROBERS, "{}"), dict[str, dict[str, Any]], f"environment {_PROBERS}")
+    scraped = told.get(prometheus.ENV, "")
+    if scraped:
+        _read(scraped, dict[str, str], f"environment {prometheus.ENV}")
     for field in _FIELDS:
         gone = set(status.get(field) or ())
-        kept = [item for item in spec.get(field) or () if item["name"] not in gone]
-        kept = [*overrides.get(field, ()), *kept]
-        if field in ("containers", "initContainers"):
+        kept = [item for item in spec.get(field) or () if item.get("name") not in gone]
+        if field in _Overrides.__struct_fields__:
+            kept = [*(overrides.get(field) or ()), *kept]
             kept = [_without_hook(restored(container, originals)) for container in kept]
         if kept:
             spec[field] = kept
         else:
             spec.pop(field, None)
-    metadata["annotations"] = prometheus.restored(annotated, told.get(prometheus.ENV, ""))
-    return {**pod, "metadata": metadata, "spec": spec}
+    return prometheus.restored(annotated, scraped)
 
 
-def _json(text: str, where: str) -> Any:
+def _check_names(spec: Mapping[str, Any]) -> None:
+    """Kubernetes checks pods only after the webhooks, which find their way by names."""
+    for field in _NAMED:
+        for index, item in enumerate(spec.get(field) or ()):
+            if not item.get("name"):
+                raise InjectionError(f"spec.{field}[{index}]: has no name")
+
+
+def _read(text: str, shape: Any, where: str) -> Any:
+    """The value in a JSON text, whole, if it has the shape; nothing is an empty mapping."""
     try:
-        return json.loads(text) or {}
-    except json.JSONDecodeError as error:
-        raise InjectionError(f"annotation {where}: not valid JSON: {error}") from error
+        value = msgspec.json.decode(text or "null")
+        if value is None:
+            return {}
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError as fault:
+        path, message = shape_fault(fault)
+        raise InjectionError(f"{where}{path.removeprefix('spec')}: {message}") from fault
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InjectionError(f"{where}: not valid JSON: {error}") from error
+    return value
 
 
 def _environment(spec: Mapping[str, Any]) -> dict[str, str]:
     proxy: Mapping[str, Any] = next((c for c in spec.get("containers") or () if c["name"] == PROXY), {})
-    return {entry["name"]: entry.get("value", "") for entry in proxy.get("env") or ()}
+    return {entry.get("name", ""): entry.get("value", "") for entry in proxy.get("env") or ()}
 
 
 def _without_hook(container: Object) -> Object:

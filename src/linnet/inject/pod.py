@@ -52,9 +52,9 @@ def injected(
     scrape = _metrics(result, configuration)
     own = dict(environment or {})
     _environment(result["spec"], own | _told(originals, scrape, facts))
-    _volumes(result)
+    volumes = _volumes(result)
     _label(result, facts, configuration, own, mtls=proxied)
-    _annotate(result, user, additions, overrides, configuration)
+    _annotate(result, user, [*additions, volumes], overrides, configuration)
     return result
 
 
@@ -163,23 +163,24 @@ def _environment(spec: Object, told: Mapping[str, str]) -> None:
     ]
 
 
-def _volumes(pod: Object) -> None:
-    """The volumes and mounts that annotations ask for."""
+def _volumes(pod: Object) -> Object:
+    """Add the volumes and mounts that annotations ask for, in place; the volumes as a partial pod."""
     annotated = pod["metadata"].get("annotations") or {}
     volumes = json.loads(annotated.get("sidecar.istio.io/userVolume") or "{}")
     mounts = json.loads(annotated.get("sidecar.istio.io/userVolumeMount") or "{}")
     spec = pod["spec"]
-    if volumes:
-        added = [{"name": name, **volume} for name, volume in volumes.items()]
-        spec["volumes"] = merged(spec.get("volumes") or [], added, "volumes")
+    wanted = [{**volume, "name": name} for name, volume in volumes.items()]
+    if wanted:
+        spec["volumes"] = merged(spec.get("volumes") or [], wanted, "volumes")
     if mounts:
-        added = [{"name": name, **mount} for name, mount in mounts.items()]
+        added = [{**mount, "name": name} for name, mount in mounts.items()]
         spec["containers"] = [
             {**c, "volumeMounts": merged(c.get("volumeMounts") or [], added, "volumeMounts")}
             if c["name"] == PROXY
             else c
             for c in spec["containers"]
         ]
+    return {"spec": {"volumes": wanted}}
 
 
 def _label(
@@ -221,14 +222,20 @@ def _annotate(
     if overrides:
         annotated[notes.OVERRIDES] = json.dumps(overrides, separators=(",", ":"), sort_keys=True)
     annotated[REV] = configuration.revision
-    annotated[notes.STATUS] = _status(additions, configuration)
+    annotated[notes.STATUS] = _status(user, additions, configuration)
     pod["metadata"] = {**pod["metadata"], "annotations": annotated}
 
 
-def _status(additions: Sequence[Object], configuration: Configuration) -> str:
+def _status(user: Mapping[str, Any], additions: Sequence[Object], configuration: Configuration) -> str:
+    """What was added, by names; the user's own volumes stay theirs (for containers there is a record)."""
+    own = {volume["name"] for volume in user["spec"].get("volumes") or ()}
+
     def names(field: str) -> list[str] | None:
         found = [
-            item["name"] for addition in additions for item in (addition.get("spec") or {}).get(field) or ()
+            item["name"]
+            for addition in additions
+            for item in (addition.get("spec") or {}).get(field) or ()
+            if field != "volumes" or item["name"] not in own
         ]
         return list(dict.fromkeys(found)) or None
 

@@ -30,8 +30,11 @@ class Decision(Struct, frozen=True):
 
 def never_injected(pod: Mapping[str, Any], namespace: str) -> str:
     """Why no configuration could have this pod injected; empty: one could."""
-    if (pod.get("spec") or {}).get("hostNetwork"):
+    spec = pod.get("spec") or {}
+    if spec.get("hostNetwork"):
         return "the pod uses the host's network"
+    if _is_windows(spec):
+        return "the pod is for Windows, which the proxy is not"
     return f"namespace {namespace} is never injected" if namespace in UNTOUCHED else ""
 
 
@@ -52,6 +55,12 @@ def decide(pod: Mapping[str, Any], namespace: str, configuration: Configuration)
     if any(_selects(selector, labels) for selector in configuration.always):
         return Decision(True, "alwaysInjectSelector matches", warnings)
     return Decision(configuration.policy == "enabled", f"policy is {configuration.policy}", warnings)
+
+
+def _is_windows(spec: Mapping[str, Any]) -> bool:
+    """Whether a pod says that it runs on Windows. Kubernetes refuses it when it has the proxy's settings."""
+    named = (spec.get("os") or {}).get("name")
+    return (named or (spec.get("nodeSelector") or {}).get("kubernetes.io/os")) == "windows"
 
 
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 _PROBES = {"readinessProbe": "readyz", "livenessProbe": "livez", "startupProbe": "startupz"}
 _HOOKS = {"preStop": "prestopz", "postStart": "poststartz"}
 _HANDLERS = ("httpGet", "tcpSocket", "grpc")
+_AGENTS = ("/app-health/", "/app-lifecycle/", "/drain")  # what an earlier injection pointed at the agent
 
 Object = dict[str, Any]
 
@@ -56,9 +57,14 @@ def _put_back(probe: Mapping[str, Any], original: Mapping[str, Any]) -> Object:
 def _moved(
     probe: Mapping[str, Any] | None, container: Mapping[str, Any], path: str, port: int, originals: Object
 ) -> Object | None:
-    """The probe as an httpGet of the agent; None when it has no handler to move."""
+    """The probe as an httpGet of the agent; None when it has no handler to move, or that is the agent's.
+
+    The latter is so in a copy of an injected pod without its annotations, as `kubectl debug --copy-to` makes.
+    """
     kind = next((kind for kind in _HANDLERS if (probe or {}).get(kind)), None)
     if probe is None or kind is None:
+        return None
+    if probe[kind].get("port") == port and str(probe[kind].get("path", "")).startswith(_AGENTS):
         return None
     original = {kind: _resolved(probe[kind], container)}
     if probe.get("timeoutSeconds"):
@@ -73,7 +79,7 @@ def _resolved(handler: Mapping[str, Any], container: Mapping[str, Any]) -> Objec
     port = handler.get("port")
     if not isinstance(port, str):
         return dict(handler)
-    named = {entry.get("name"): entry["containerPort"] for entry in container.get("ports") or ()}
+    named = {entry.get("name"): entry.get("containerPort") for entry in container.get("ports") or ()}
     if port.isdecimal():
         return {**handler, "port": int(port)}
     return {**handler, "port": named.get(port, port)}
