@@ -49,6 +49,9 @@ _UNLIMITED = 4294967295
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _FOREVER = Duration(seconds=9223372035)
 NO_POOL = Pool()
+# Seconds after which an unused connection to the workload is closed: before the workload does it (its server
+# waits for 1 s or longer), since a request that meets that end on its way is lost, and nobody may repeat it.
+_IDLE = 0.5
 
 
 def _breakers(pool: Pool, policy: PortPolicy) -> CircuitBreakers:
@@ -334,9 +337,9 @@ def _from_loopback() -> BindConfig:
     return BindConfig(source_address=SocketAddress(address=names.INBOUND_SOURCE, port_value=0))
 
 
-def _passthrough_options() -> HttpProtocolOptions:
+def _passthrough_options(idle: float) -> HttpProtocolOptions:
     return HttpProtocolOptions(
-        common_http_protocol_options=CoreHttpProtocolOptions(idle_timeout=Duration(seconds=300)),
+        common_http_protocol_options=CoreHttpProtocolOptions(idle_timeout=duration(idle)),
         use_downstream_protocol_config=_both_protocols(),
     )
 
@@ -353,7 +356,7 @@ def black_hole(config: MeshConfig) -> Resource:
 def passthrough(config: MeshConfig) -> Resource:
     """Where the application wanted to go, outside the mesh's knowledge."""
     cluster = _original(names.PASSTHROUGH, config)
-    cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(_passthrough_options()))
+    cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(_passthrough_options(300)))
     return resource(cluster.name, cluster)
 
 
@@ -361,19 +364,20 @@ def inbound_passthrough(config: MeshConfig) -> Resource:
     """To the workload, on a port that belongs to no service."""
     cluster = _original(names.INBOUND_PASSTHROUGH, config)
     cluster.upstream_bind_config.CopyFrom(_from_loopback())
-    cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(_passthrough_options()))
+    cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(_passthrough_options(_IDLE)))
     return resource(cluster.name, cluster)
 
 
 def inbound(port: InboundPort, config: MeshConfig) -> Resource:
-    """To the workload, on a port of a service."""
+    """To the workload, on a port of a service. HTTP/2 says that a connection ends; HTTP/1.1 needs `_IDLE`."""
     cluster = _original(names.inbound(port.target), config)
     cluster.cleanup_interval.CopyFrom(_FOREVER)
     cluster.upstream_bind_config.CopyFrom(_from_loopback())
     about = Struct()
     about.update({"services": [{"host": port.hostname, "name": port.name, "namespace": port.namespace}]})
     cluster.metadata.filter_metadata["istio"].CopyFrom(about)
-    options = _http_options(port.protocol, NO_POOL, router=False)
+    first = port.protocol is Protocol.UNKNOWN or (port.protocol.is_http and not port.protocol.is_http2)
+    options = _http_options(port.protocol, Pool(idle_timeout=_IDLE) if first else NO_POOL, router=False)
     if options is not None:
         cluster.typed_extension_protocol_options[_HTTP].CopyFrom(any_of(options))
     return resource(cluster.name, cluster)

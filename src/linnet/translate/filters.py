@@ -12,6 +12,7 @@ from linnet.envoy.messages import (
     Duration,
     FilterStateValue,
     GrpcStats,
+    Http1ProtocolOptions,
     HttpConnectionManager,
     HTTPFault,
     HttpFilter,
@@ -76,6 +77,7 @@ def _manager(stat_prefix: str, config: MeshConfig, filters: Iterable[HttpFilter]
         stat_prefix=f"{stat_prefix};",
         http_filters=filters,
         use_remote_address=BoolValue(value=False),
+        http_protocol_options=Http1ProtocolOptions(accept_http_10=True),  # ab, nginx and their like ask so
         normalize_path=BoolValue(value=True),
         path_with_escaped_slashes_action=HttpConnectionManager.KEEP_UNCHANGED,
         proxy_100_continue=True,
