@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from demo.play import environment
+from demo.play import ROOT, environment
+from demo.shell import Shell
 
 NEEDS_ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="the local cluster makes network namespaces: run as root"
@@ -22,7 +23,7 @@ NEEDS_KUBECTL = pytest.mark.skipif(
 
 
 class Cluster:
-    """A running local cluster, and `linnet` on it."""
+    """A running local cluster, and the programs that a person calls on it."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self.variables = variables
@@ -32,39 +33,84 @@ class Cluster:
         """Path of the administrator's kubeconfig."""
         return self.variables["KUBECONFIG"]
 
-    def attempt(self, *args: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command of `linnet`, whatever its exit code; `answer` is typed, else input ends at once."""
+    def call(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program, whatever its exit code; `text` is typed, then input ends."""
         return subprocess.run(
-            ["linnet", *args],
+            command,
             env=self.variables,
+            input=text,
             text=True,
             capture_output=True,
             timeout=300,
             check=False,
-            input=answer or "",
+            cwd=ROOT,
         )
+
+    def attempt(self, *args: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command of `linnet`, whatever its exit code."""
+        return self.call("linnet", *args, text=answer)
 
     def linnet(self, *args: str) -> str:
         """The output of a command that succeeds."""
-        done = self.attempt(*args)
-        assert done.returncode == 0, f"linnet {' '.join(args)}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(self.attempt(*args))
+
+    def kubectl(self, *args: str, text: str = "") -> str:
+        """The output of the real kubectl, which succeeds."""
+        return printed(self.call("kubectl", *args, text=text))
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> str:
+    """What a program that succeeded has printed."""
+    assert done.returncode == 0, f"{' '.join(done.args)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def short_home() -> Iterator[Path]:
+    """A folder for a cluster's state and sockets; those have paths of at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="lt-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """A cluster that is gone without a trace afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="lt-"))  # short: sockets have paths of at most 107 bytes
-    made = Cluster(environment(home / "s", home / "r"))
-    try:
-        made.linnet("local", "up")
-        lines = made.linnet("local", "env").splitlines()
-        exports = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-        made.variables["KUBECONFIG"] = exports["KUBECONFIG"]
-        yield made
-    finally:
-        made.linnet("local", "down", "--purge")
-        shutil.rmtree(home, ignore_errors=True)
+    with short_home() as home:
+        made = Cluster(environment(home / "s", home / "r"))
+        try:
+            made.linnet("local", "up")
+            lines = made.linnet("local", "env").splitlines()
+            exports = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+            made.variables["KUBECONFIG"] = exports["KUBECONFIG"]
+            yield made
+        finally:
+            made.linnet("local", "down", "--purge")
+
+
+class Typed:
+    """A shell on a running local cluster; each command must end as it should."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+
+    def run(self, command: str, *, code: int = 0) -> str:
+        """What a command prints that ends with that code."""
+        outcome = self.shell.type(command)
+        assert outcome.code == code, f"{command}\n{outcome.output}"
+        return outcome.output
+
+
+@contextmanager
+def typed() -> Iterator[Typed]:
+    """As `cluster`, for commands as a person types them."""
+    with short_home() as home, Shell(environment(home / "s", home / "r"), directory=str(ROOT)) as shell:
+        made = Typed(shell)
+        try:
+            made.run("linnet local up")
+            made.run('eval "$(linnet local env)"')
+            yield made
+        finally:
+            made.run("linnet local down --purge")
 
 
 async def until(holds: Callable[[], Awaitable[object]], seconds: float = 100) -> None:

@@ -1,17 +1,21 @@
 """Two revisions side by side on the local cluster: who injects, who validates, and that they do not fight."""
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import pytest
 from demo.play import ROOT
-from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster
+from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
 
+from linnet.ca.roots import WITHOUT
 from linnet.install.selftest import injecting_revision
-from linnet.kube.client import Client
-from linnet.kube.config import from_kubeconfig
+from linnet.kube.client import Client, Patch
 from linnet.kube.errors import AlreadyExists, ApiError
 from linnet.kube.kinds import (
     CONFIG_MAP,
@@ -20,14 +24,12 @@ from linnet.kube.kinds import (
     POD,
     VALIDATING_WEBHOOK,
     VIRTUAL_SERVICE,
+    Kind,
 )
 from linnet.kube.locks import LEADER
+from linnet.kube.watch import Listed, follow
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(300),
-    NEEDS_ROOT,
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_ROOT]
 
 Object = dict[str, Any]
 TABLE = json.loads((ROOT / "tests" / "install" / "decision-table.json").read_text())
@@ -40,13 +42,6 @@ def mesh() -> Iterator[Cluster]:
         made.linnet("install", "--set", "profile=minimal", "-y")
         made.linnet("install", "--set", "profile=minimal", "--set", "revision=canary", "-y")
         yield made
-
-
-@pytest.fixture
-async def client(mesh: Cluster) -> AsyncIterator[Client]:
-    """The cluster's administrator."""
-    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("row", range(len(TABLE)))
@@ -99,23 +94,74 @@ async def test_validation(client: Client, revision: str | None) -> None:
     assert expected in refused.value.message
 
 
+WEBHOOKS = (MUTATING_WEBHOOK, VALIDATING_WEBHOOK)
+SPOILT = base64.b64encode(b"spoilt").decode()
+ROUNDS = 2  # whoever answers what is written in the first has done so when the second is over
+
+
 async def test_two_revisions_do_not_fight(client: Client) -> None:
-    """While nothing changes, nobody writes webhooks or ConfigMaps; locks are renewed."""
+    """What is spoilt in webhooks and ConfigMaps is mended by one write; it is answered by no other."""
+    await until(lambda: everyone_has_roots(client))
+    spoilers: dict[str, Callable[[], Awaitable[Object]]] = {
+        "ConfigMap/istio-ca-root-cert.default": lambda: client.patch(
+            CONFIG_MAP, "istio-ca-root-cert", "default", {"data": {"root-cert.pem": SPOILT}}, type=Patch.MERGE
+        )
+    }
+    for kind in WEBHOOKS:
+        for obj in (await client.list(kind)).items:
+            entries = [
+                {"name": hook["name"], "clientConfig": {"caBundle": SPOILT}} for hook in obj["webhooks"]
+            ]
+            name = obj["metadata"]["name"]
+            spoilers[f"{kind.name}/{name}."] = partial(
+                client.patch, kind, name, "", {"webhooks": entries}, type=Patch.STRATEGIC
+            )
+    written: dict[str, list[Object]] = defaultdict(list)
+    listed = [asyncio.Event() for _ in (*WEBHOOKS, CONFIG_MAP)]
 
-    async def versions() -> dict[str, str]:
-        lists = [await client.list(kind) for kind in (MUTATING_WEBHOOK, VALIDATING_WEBHOOK, CONFIG_MAP)]
-        return {
-            f"{obj['kind']}/{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}": obj[
-                "metadata"
-            ]["resourceVersion"]
-            for found in lists
-            for obj in found.items
-            if LEADER not in (obj["metadata"].get("annotations") or {})
-        }
+    async def keep(kind: Kind, started: asyncio.Event) -> None:
+        async with aclosing(follow(client, kind)) as events:
+            async for event in events:
+                if isinstance(event, Listed):
+                    assert not started.is_set(), "a gap in the watch"
+                    started.set()
+                    continue
+                about = event.object["metadata"]
+                if LEADER not in (about.get("annotations") or {}):  # locks are renewed
+                    key = f"{kind.name}/{about['name']}.{about.get('namespace', '')}"
+                    written[key].append(event.object)
 
-    before = await versions()
-    await asyncio.sleep(5)  # the time in which they could
-    assert await versions() == before
+    async def mended(number: int) -> bool:
+        return all(
+            len(written[key]) >= 2 * number and SPOILT not in json.dumps(written[key][-1]) for key in spoilers
+        )
+
+    async with asyncio.TaskGroup() as tasks:
+        keeping = [
+            tasks.create_task(keep(kind, started))
+            for kind, started in zip((*WEBHOOKS, CONFIG_MAP), listed, strict=True)
+        ]
+        for started in listed:
+            await started.wait()
+        for number in range(1, ROUNDS + 1):
+            for spoil in spoilers.values():
+                await spoil()
+            await until(partial(mended, number))
+        for task in keeping:
+            task.cancel()
+    assert {key: len(writes) for key, writes in written.items()} == dict.fromkeys(spoilers, 2 * ROUNDS)
+    assert len(spoilers) == 7
+
+
+async def everyone_has_roots(client: Client) -> bool:
+    """Whether each namespace has both ConfigMaps that namespaces are given."""
+    namespaces = {obj["metadata"]["name"] for obj in (await client.list(NAMESPACE)).items}
+    for name in ("istio-ca-root-cert", "kube-root-ca.crt"):
+        found = await client.list(CONFIG_MAP, fields=f"metadata.name={name}")
+        without = namespaces - {obj["metadata"]["namespace"] for obj in found.items}
+        if without - WITHOUT:
+            return False
+    return True
 
 
 # last: who leads follows the default, and that is a write

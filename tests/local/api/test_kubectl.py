@@ -4,24 +4,15 @@ import os
 import re
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo.play import ROOT, environment
-from demo.shell import Shell
+from tests.e2e.clusters import NEEDS_KUBECTL, NEEDS_ROOT, Typed, typed
 
 _KUBECTL = shutil.which("kubectl") or ""
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the local cluster makes network namespaces: run as root"),
-    pytest.mark.skipif(
-        not _KUBECTL, reason="needs the real kubectl: https://kubernetes.io/docs/tasks/tools/, on PATH"
-    ),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_ROOT, NEEDS_KUBECTL]
 
 _APP = """
 apiVersion: apps/v1
@@ -51,32 +42,11 @@ def _binaries() -> list[str]:
     return [_KUBECTL, *dict.fromkeys((*others[:1], *others[-1:]))]
 
 
-class Cluster:
-    """A shell with a local cluster of its own."""
-
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-
-    def run(self, command: str, *, code: int = 0) -> str:
-        """What a command prints. The command must end with that code."""
-        outcome = self._shell.type(command)
-        assert outcome.code == code, f"{command}\n{outcome.output}"
-        return outcome.output
-
-
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[Typed]:
     """A local cluster, empty."""
-    home = Path(tempfile.mkdtemp(prefix="lk-"))  # short: sockets have paths of at most 107 bytes
-    with Shell(environment(home / "s", home / "r"), directory=str(ROOT)) as shell:
-        cluster = Cluster(shell)
-        try:
-            cluster.run("linnet local up")
-            cluster.run('eval "$(linnet local env)"')
-            yield cluster
-        finally:
-            cluster.run("linnet local down --purge")
-            shutil.rmtree(home, ignore_errors=True)
+    with typed() as made:
+        yield made
 
 
 def _free_port() -> int:
@@ -86,7 +56,7 @@ def _free_port() -> int:
 
 
 @pytest.mark.parametrize("kubectl", _binaries(), ids=os.path.basename)
-def test_streams(cluster: Cluster, kubectl: str, tmp_path: Path) -> None:
+def test_streams(cluster: Typed, kubectl: str, tmp_path: Path) -> None:
     """exec, logs, cp and port-forward go through, with exit codes and ends as they should be."""
     namespace = "t-" + re.sub(r"[^a-z0-9]+", "-", os.path.basename(kubectl))
     k = f"{kubectl} -n {namespace}"
@@ -121,7 +91,7 @@ def test_streams(cluster: Cluster, kubectl: str, tmp_path: Path) -> None:
     cluster.run(f"{kubectl} delete namespace {namespace} --timeout=60s")
 
 
-def test_a_log_is_followed_to_its_end(cluster: Cluster) -> None:
+def test_a_log_is_followed_to_its_end(cluster: Typed) -> None:
     """`logs -f` prints what comes and ends with the container."""
     command = "for i in 1 2 3; do echo line $i; sleep 0.2; done"
     cluster.run(f"kubectl run talker --image=linnet/host --restart=Never --command -- sh -c '{command}'")

@@ -4,10 +4,7 @@ import json
 import os
 import pty
 import re
-import shutil
 import subprocess
-import sys
-import tempfile
 import termios
 import urllib.request
 from collections.abc import Iterator
@@ -15,16 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.e2e.clusters import NEEDS_KUBECTL, NEEDS_ROOT, Cluster, cluster
 
-from linnet.local import preflight
-from linnet.local.paths import local_paths
-
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(
-        not shutil.which("kubectl"), reason="kubectl is not on PATH: install it to run this test"
-    ),
-]
+pytestmark = [pytest.mark.e2e, NEEDS_ROOT, NEEDS_KUBECTL]
 LONG = 240  # seconds that a command may take on a loaded machine
 PODS = """
 apiVersion: v1
@@ -84,75 +74,43 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def variables() -> Iterator[dict[str, str]]:
-    """The environment of a local cluster in which the pods run."""
-    directory = tempfile.mkdtemp(prefix="lp-")
-    os.mkdir(f"{directory}/r")
-    paths = local_paths(f"{directory}/s", f"{directory}/r")
-    if found := preflight.problems(paths):
-        shutil.rmtree(directory)
-        pytest.skip(found[0])
-    own = {
-        "XDG_STATE_HOME": f"{directory}/s",
-        "XDG_RUNTIME_DIR": f"{directory}/r",
-        "KUBECONFIG": paths.kubeconfig,
-    }
-    variables = {**os.environ, **own}
-    local = [sys.executable, "-m", "linnet.cli", "local"]
-    try:
-        subprocess.run([*local, "up"], env=variables, check=True, capture_output=True, timeout=LONG)
-        kubectl(variables, "apply", "-f", "-", stdin=PODS)
+def pods() -> Iterator[Cluster]:
+    """A local cluster in which the pods run."""
+    with cluster() as made:
+        made.kubectl("apply", "-f", "-", text=PODS)
         for name in ("many", "shares", "web"):
-            kubectl(variables, "wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={LONG}s")
-        yield variables
-    finally:
-        subprocess.run(
-            [*local, "down", "--purge"], env=variables, check=True, capture_output=True, timeout=LONG
-        )
-        shutil.rmtree(directory)
+            made.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={LONG}s")
+        yield made
 
 
-def run(variables: dict[str, str], *words: str, stdin: str = "") -> tuple[int, str, str]:
-    done = subprocess.run(
-        ["kubectl", *words],
-        env=variables,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
+def attempt(pods: Cluster, *words: str, text: str = "") -> tuple[int, str, str]:
+    """Exit code, output and errors of kubectl."""
+    done = pods.call("kubectl", *words, text=text)
     return done.returncode, done.stdout, done.stderr
 
 
-def kubectl(variables: dict[str, str], *words: str, stdin: str = "") -> str:
-    code, output, errors = run(variables, *words, stdin=stdin)
-    assert code == 0, errors
-    return output
-
-
-def pod(variables: dict[str, str], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(kubectl(variables, "get", "pod", name, "-o", "json"))
+def pod(pods: Cluster, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(pods.kubectl("get", "pod", name, "-o", "json"))
     return found
 
 
-def test_exec(variables: dict[str, str]) -> None:
+def test_exec(pods: Cluster) -> None:
     """Streams, codes, and a command that is not there, in the words of container engines."""
     script = "cat; echo err >&2; exit 7"
-    code, output, errors = run(
-        variables, "exec", "-i", "many", "-c", "main", "--", "sh", "-c", script, stdin="in\n"
+    code, output, errors = attempt(
+        pods, "exec", "-i", "many", "-c", "main", "--", "sh", "-c", script, text="in\n"
     )
     assert (code, output) == (7, "in\n")
     assert errors == "err\ncommand terminated with exit code 7\n"
-    code, output, errors = run(variables, "exec", "many", "-c", "main", "--", "nosuchcmd")
+    code, output, errors = attempt(pods, "exec", "many", "-c", "main", "--", "nosuchcmd")
     assert (code, output) == (1, "")
     assert errors.endswith('process: exec: "nosuchcmd": executable file not found in $PATH: unknown\n')
-    code, _, errors = run(variables, "exec", "many", "-c", "none", "--", "true")
+    code, _, errors = attempt(pods, "exec", "many", "-c", "none", "--", "true")
     assert (code, errors) == (1, "Error from server (BadRequest): container none is not valid for pod many\n")
-    assert kubectl(variables, "exec", "many", "-c", "beside", "--", "hostname") == "many\n"
+    assert pods.kubectl("exec", "many", "-c", "beside", "--", "hostname") == "many\n"
 
 
-def test_exec_in_a_terminal(variables: dict[str, str]) -> None:
+def test_exec_in_a_terminal(pods: Cluster) -> None:
     """`-it` gives a terminal of its own, of the size of the caller's."""
     mine, its = pty.openpty()
     os.set_blocking(mine, True)
@@ -169,7 +127,7 @@ def test_exec_in_a_terminal(variables: dict[str, str]) -> None:
         "-c",
         "tty; until [ \"$(stty size)\" = '33 99' ]; do :; done; read x; echo got $x; exit 5",
     ]
-    process = subprocess.Popen(command, env=variables, stdin=its, stdout=its, stderr=its)
+    process = subprocess.Popen(command, env=pods.variables, stdin=its, stdout=its, stderr=its)
     os.close(its)
     os.write(mine, b"word\r")
     shown = b""
@@ -182,11 +140,11 @@ def test_exec_in_a_terminal(variables: dict[str, str]) -> None:
     assert b"got word" in shown
 
 
-def test_attach(variables: dict[str, str]) -> None:
+def test_attach(pods: Cluster) -> None:
     """What is typed reaches the container's program, and its answer comes back."""
     process = subprocess.Popen(
         ["kubectl", "attach", "-i", "many", "-c", "main"],
-        env=variables,
+        env=pods.variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -203,25 +161,25 @@ def test_attach(variables: dict[str, str]) -> None:
     process.stdin.close()
 
 
-def test_logs(variables: dict[str, str]) -> None:
+def test_logs(pods: Cluster) -> None:
     """Of this life and the last, from the end, since a moment, and of a container that does not exist."""
-    assert kubectl(variables, "logs", "many", "-c", "main").startswith("line 1\nline 2\nline 3\n")
-    assert kubectl(variables, "logs", "many", "-c", "beside", "--tail=1") == "beside\n"
-    assert kubectl(variables, "logs", "many", "-c", "beside", "--since-time=2999-01-01T00:00:00Z") == ""
-    assert kubectl(variables, "logs", "many", "-c", "beside", "--since=24h") == "beside\n"
-    stamped = kubectl(variables, "logs", "many", "-c", "beside", "--timestamps")
+    assert pods.kubectl("logs", "many", "-c", "main").startswith("line 1\nline 2\nline 3\n")
+    assert pods.kubectl("logs", "many", "-c", "beside", "--tail=1") == "beside\n"
+    assert pods.kubectl("logs", "many", "-c", "beside", "--since-time=2999-01-01T00:00:00Z") == ""
+    assert pods.kubectl("logs", "many", "-c", "beside", "--since=24h") == "beside\n"
+    stamped = pods.kubectl("logs", "many", "-c", "beside", "--timestamps")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z beside\n", stamped)
-    code, _, errors = run(variables, "logs", "many", "-c", "beside", "--previous")
+    code, _, errors = attempt(pods, "logs", "many", "-c", "beside", "--previous")
     assert (code, 'previous terminated container "beside" in pod "many" not found' in errors) == (1, True)
     restarted = "jsonpath={.status.containerStatuses[0].restartCount}=2"
-    kubectl(variables, "wait", f"--for={restarted}", "pod/again", f"--timeout={LONG}s")
-    lives = kubectl(variables, "logs", "again", "--previous")
+    pods.kubectl("wait", f"--for={restarted}", "pod/again", f"--timeout={LONG}s")
+    lives = pods.kubectl("logs", "again", "--previous")
     assert re.fullmatch(r"life \d+\n(.*\n)*", lives)
 
 
-def test_status(variables: dict[str, str]) -> None:
+def test_status(pods: Cluster) -> None:
     """Resources as a kubelet shows them, sidecars among the init containers, and one ready count of both."""
-    status = pod(variables, "many")["status"]
+    status = pod(pods, "many")["status"]
     [main] = status["containerStatuses"]
     assert main["allocatedResources"] == {"cpu": "100m", "memory": "64Mi"}
     assert main["resources"] == {"limits": {"memory": "128Mi"}, "requests": {"cpu": "100m", "memory": "64Mi"}}
@@ -229,34 +187,34 @@ def test_status(variables: dict[str, str]) -> None:
     assert beside["ready"]
     assert "running" in beside["state"]
     assert first["state"]["terminated"]["reason"] == "Completed"
-    assert "2/2" in kubectl(variables, "get", "pod", "many")
+    assert "2/2" in pods.kubectl("get", "pod", "many")
 
 
-def test_host_network(variables: dict[str, str]) -> None:
+def test_host_network(pods: Cluster) -> None:
     """A pod with hostNetwork has the node's address and name, and reaches services from there."""
-    status = pod(variables, "shares")["status"]
+    status = pod(pods, "shares")["status"]
     assert status["podIP"] == status["hostIP"]
-    assert kubectl(variables, "exec", "shares", "--", "hostname") == "node-1\n"
-    address = pod(variables, "web")["status"]["podIP"]
+    assert pods.kubectl("exec", "shares", "--", "hostname") == "node-1\n"
+    address = pod(pods, "web")["status"]["podIP"]
     ask = f"exec 3<>/dev/tcp/{address}/8080 && echo reached"
-    assert kubectl(variables, "exec", "shares", "--", "bash", "-c", ask) == "reached\n"
+    assert pods.kubectl("exec", "shares", "--", "bash", "-c", ask) == "reached\n"
 
 
-def test_ephemeral_containers_are_refused(variables: dict[str, str]) -> None:
+def test_ephemeral_containers_are_refused(pods: Cluster) -> None:
     """Whoever adds one learns that it does not run, and what to do instead."""
-    run(variables, "debug", "many", "--image=linnet/host", "-c", "bug", "--", "true")
-    code, _, errors = run(variables, "logs", "many", "-c", "bug")
+    attempt(pods, "debug", "many", "--image=linnet/host", "-c", "bug", "--", "true")
+    code, _, errors = attempt(pods, "logs", "many", "-c", "bug")
     assert code == 1
     assert "ephemeral containers are not offered by the local cluster: use kubectl exec" in errors
     path = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}=StartError"
-    kubectl(variables, "wait", f"--for={path}", "pod/many", f"--timeout={LONG}s")
+    pods.kubectl("wait", f"--for={path}", "pod/many", f"--timeout={LONG}s")
 
 
-def test_port_forward_ends_with_its_pod(variables: dict[str, str]) -> None:
+def test_port_forward_ends_with_its_pod(pods: Cluster) -> None:
     """It carries requests; when the pod is gone, the next one ends it with an error, and nothing hangs."""
     process = subprocess.Popen(
         ["kubectl", "port-forward", "pod/web", ":8080"],
-        env=variables,
+        env=pods.variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -267,7 +225,7 @@ def test_port_forward_ends_with_its_pod(variables: dict[str, str]) -> None:
     url = f"http://127.0.0.1:{found[1]}/"
     with urllib.request.urlopen(url, timeout=LONG) as answer:
         assert answer.status == 200
-    kubectl(variables, "delete", "pod", "web", f"--timeout={LONG}s")
+    pods.kubectl("delete", "pod", "web", f"--timeout={LONG}s")
     with pytest.raises(OSError):
         urllib.request.urlopen(url, timeout=LONG)
     _, errors = process.communicate(timeout=LONG)
