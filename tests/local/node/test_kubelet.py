@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -118,11 +119,14 @@ async def test_a_pod_becomes_ready_and_says_so(client: Client, namespace: str) -
     assert ("Normal", "Started", "Container started") in seen
 
 
-async def _events_until(client: Client, namespace: str, reason: str) -> set[tuple[str, str, str]]:
-    async with asyncio.timeout(10):
+async def _events_until(
+    client: Client, namespace: str, reason: str, message: str = ""
+) -> set[tuple[str, str, str]]:
+    """All events, once there is one for a reason, with a message that begins so."""
+    async with asyncio.timeout(60):
         while True:
             seen = await events(client, namespace)
-            if any(event[1] == reason for event in seen):
+            if any(event[1] == reason and event[2].startswith(message) for event in seen):
                 return seen
             await asyncio.sleep(0.05)
 
@@ -232,6 +236,22 @@ async def test_init_containers_run_in_order_and_sidecars_end_last(client: Client
     await follow
 
 
+async def test_a_container_starts_when_the_hook_of_the_one_before_it_is_over(
+    client: Client, namespace: str
+) -> None:
+    """What waits for its proxy is ordered by this; who has no image yet keeps nobody waiting."""
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    hook = {"exec": {"command": ["sh", "-c", "sleep 0.5; echo hooked >> /v/log"]}}
+    long = "while :; do sleep 0.05; done"
+    first = shell(long, lifecycle={"postStart": hook}, volumeMounts=mounts)
+    missing = {**shell(long), "name": "missing", "image": "example.test/missing"}
+    last = {**shell(f"cat /v/log; {long}", volumeMounts=mounts), "name": "last"}
+    await run(client, namespace, first, missing, last, volumes=[{"name": "v", "emptyDir": {}}])
+    await until(client, POD, "p", namespace, lambda pod: "running" in state(pod))  # sorted by name
+    assert await log(client, namespace, container="last", follow="false") == "hooked\n"
+    assert "waiting" in state(await client.get(POD, "p", namespace), 2)
+
+
 async def test_a_job_like_pod_ends_its_sidecars(client: Client, namespace: str) -> None:
     """When all other containers are done, the sidecar is ended and the pod has succeeded."""
     side = {
@@ -271,8 +291,7 @@ async def test_readiness_follows_the_probe(client: Client, namespace: str) -> No
     await until(client, POD, "p", namespace, ready)
     pod = await until(client, POD, "p", namespace, lambda p: not ready(p))
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
-    seen = await _events_until(client, namespace, "Unhealthy")
-    assert any(message.startswith("Readiness probe failed:") for _, _, message in seen)
+    await _events_until(client, namespace, "Unhealthy", "Readiness probe failed:")
 
 
 async def test_http_probes_name_the_code(client: Client, namespace: str) -> None:
@@ -281,8 +300,9 @@ async def test_http_probes_name_the_code(client: Client, namespace: str) -> None
     probe = {"httpGet": {"path": "/no", "port": "web"}, "periodSeconds": 1}
     ports = [{"name": "web", "containerPort": 8080}]
     await run(client, namespace, {**server, "readinessProbe": probe, "ports": ports})
-    seen = await _events_until(client, namespace, "Unhealthy")
-    assert ("Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404") in seen
+    said = "Readiness probe failed: HTTP probe failed"  # until it listens, the probe says something else
+    seen = await _events_until(client, namespace, "Unhealthy", said)
+    assert ("Warning", "Unhealthy", f"{said} with statuscode: 404") in seen
 
 
 async def test_a_failed_liveness_probe_restarts_the_container(client: Client, namespace: str) -> None:
@@ -324,17 +344,26 @@ async def test_other_probes_wait_for_the_startup_probe(client: Client, namespace
 async def test_the_end_is_hook_then_term(client: Client, namespace: str) -> None:
     """preStop first, then TERM; the container has time to say goodbye, and its log is complete."""
     container = shell(
-        'trap "cat /tmp/hook; echo term; exit 0" TERM; while :; do sleep 0.05; done',
+        'trap "cat /tmp/hook; echo term; exit 0" TERM; echo up; while :; do sleep 0.05; done',
         lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "sleep 0.3; echo hook > /tmp/hook"]}}},
     )
     await run(client, namespace, container, terminationGracePeriodSeconds=20)
     await until(client, POD, "p", namespace, ready)
+    said, begun = bytearray(), asyncio.Event()
+
+    async def follow() -> None:
+        stream = client.stream("GET", POD.path(namespace, "p", "log"), params={"follow": "true"})
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                said.extend(chunk)
+                begun.set()
+
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(log(client, namespace, follow="true"))
-        await asyncio.sleep(0.2)
+        tasks.create_task(follow())
+        await begun.wait()
         await delete(client, namespace)
         await until_gone(client, "p", namespace)
-    assert following.result() == "hook\nterm\n"
+    assert said == b"up\nhook\nterm\n"
     assert ("Normal", "Killing", "Stopping container main") in await events(client, namespace)
 
 
