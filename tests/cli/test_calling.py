@@ -1,157 +1,212 @@
-"""The ways in which scripts call istioctl: order of arguments, short flags, environment, exit codes."""
+"""The ways in which scripts call istioctl: order of arguments, short flags, other names, exit codes.
 
-import io
-import json
-import sys
-from collections.abc import Callable
+What takes a cluster is in tests/e2e/test_calling.py; where defaults come from in test_defaults.py.
+"""
+
+import re
 from pathlib import Path
 
+import click
 import pytest
-from msgspec import Struct
-from tests.cli.test_options import linnet
+from tests.cli.calls import REACHED, Call, called
 
-from linnet.cli import options
-from linnet.cli.__main__ import main
-from linnet.cli.check_inject import verdicts
-from linnet.install import documents, pilot
-from linnet.install.operator import resolve
-from linnet.install.webhooks import default_tag, injector, tag
+from linnet.cli.__main__ import linnet as root
+from linnet.cli.defaults import KEYS
+from linnet.cli.groups import ABSENT, SAME
 
 pytestmark = pytest.mark.unit
-REACHED = "no cluster to talk to"  # everything before was understood
+__all__ = ["called"]
+PAGE = Path(__file__).parents[2] / "docs" / "calling.md"
+ISTIOCTL = Path(__file__).with_name("istioctl-commands.txt")
+
+UNDERSTOOD = {
+    "uninstall": """
+        uninstall --revision 1-0-0
+        uninstall --revision=1-0-0 -y
+        uninstall -r 1-0-0 --skip-confirmation
+        uninstall -r=1-0-0 -y=true
+        uninstall -r1-0-0 --dry-run=true --purge=false
+        uninstall --set revision=1-0-0
+        uninstall -s revision=1-0-0
+        uninstall --set=values.revision=1-0-0
+        uninstall -f manifests/profiles/default.yaml
+        uninstall --filename manifests/profiles/default.yaml -v
+        uninstall -f manifests/profiles/default.yaml --revision 1-0-0
+        uninstall --purge -y
+        uninstall --purge=true --skip-confirmation=true
+        uninstall -r 1-0-0 --dry-run --force -d manifests
+        uninstall --charts manifests -r 1-0-0
+        x uninstall --revision 1-0-0
+        exp uninstall --revision=canary
+        experimental uninstall --revision=canary
+    """,
+    "flags of every command, before and after its name": """
+        -i istio-system x uninstall --revision 1-0-0
+        x -i istio-system uninstall --revision 1-0-0
+        x uninstall --revision 1-0-0 -i istio-system
+        --context c uninstall -r 1-0-0
+        uninstall -r 1-0-0 --context c
+        uninstall -r 1-0-0 --kubeclient-timeout 30s --vklog 1
+        tag list --log_output_level=all:debug --log_as_json --log_target stderr
+        -n shop tag list
+        -n=shop tag list
+        tag -n shop list
+        tag list -n shop
+        tag list -nshop
+        tag list --as jane
+        --as jane --as-group a tag list --as-group b --as-uid 7
+    """,
+    "tag": """
+        tag list
+        tag show
+        tag list -o json
+        tag list -oyaml
+        x tag list
+        x revision tag list
+        revision tag list
+        tag set prod --revision 1-0-0
+        tag set --revision 1-0-0 prod
+        tag set prod -r 1-0-0 --overwrite -y
+        tag set --overwrite=true prod -r 1-0-0
+        tag set default -r 1-0-0 --overwrite --skip-confirmation
+        tag set prod -r 1-0-0 --webhook-name mine -d manifests
+        tag set default -r 1-0-0 --auto-inject-namespaces
+        x revision tag set prod -r 1-0-0
+        tag generate prod -r 1-0-0
+        tag generate prod --revision 1-0-0 --overwrite -y
+        tag remove prod
+        tag remove prod -y
+        tag delete prod -y
+        x revision tag remove prod -y
+    """,
+    "install": """
+        install -y -r canary
+        install -y=true --revision=canary --dry-run=false
+        apply --skip-confirmation --revision canary
+        manifest install -y
+        manifest apply -y
+        upgrade -y
+        install --set profile=minimal -s revision=canary -y --verify
+        manifest generate --cluster-specific
+    """,
+    "revisions and gateways": """
+        x revision list
+        x revision list -v -o json
+        x revision describe canary
+        revision describe canary -v
+        revision list
+        gateway list -o yaml
+        gateway move --to canary
+        gateway move istio-ingressgateway edge.edge --to=canary --dry-run
+    """,
+    "looking": """
+        ps
+        x ps
+        proxy-status -r canary
+        proxy-status web.shop -v 1 --proxy-admin-port 15000
+        proxy-status --xds-label istio.io/rev=canary --timeout 5s --xds-port 15012 --insecure --plaintext
+        pc cluster web.shop
+        pc -o json c deploy/web.shop
+        pc --proxy-admin-port 15000 a web.shop --fqdn web --port 80 --direction outbound --verbose=false
+        proxy-config endpoints web -n shop
+        x precheck
+        x precheck -f 1.20 --skip-controlplane
+        x injector list
+        x check-inject web -n shop
+        x check-inject web.shop
+        x check-inject -n shop -l app=web,istio.io/rev=canary
+        kube-inject -f examples/app.yaml
+        kube-inject -f examples/app.yaml -r canary --injectConfigMapName x --meshConfigMapName istio
+    """,
+}
+LINES = [line.strip() for block in UNDERSTOOD.values() for line in block.strip().splitlines()]
 
 
-class Done(Struct, frozen=True):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], Done]:
-    """The program, called as from a shell in a place without a cluster, without its start."""
-    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/nonexistent")
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-
-    def call(line: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["linnet", *line.split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return Done(int(ended.value.code or 0), told.out, told.err)
-
-    return call
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "uninstall --revision 1-0-0",
-        "uninstall --revision=1-0-0 -y",
-        "uninstall -r 1-0-0 --skip-confirmation",
-        "uninstall --set revision=1-0-0",
-        "uninstall -s revision=1-0-0",
-        "uninstall --set values.revision=1-0-0",
-        "uninstall -f manifests/profiles/default.yaml",
-        "uninstall --filename manifests/profiles/default.yaml -v",
-        "uninstall -f manifests/profiles/default.yaml --revision 1-0-0",
-        "uninstall --purge -y",
-        "uninstall -r 1-0-0 --dry-run --force -d manifests",
-        "uninstall --charts manifests -r 1-0-0",
-        "x uninstall --revision 1-0-0",
-        "exp uninstall --revision=canary",
-        "experimental uninstall --revision=canary",
-        "-i istio-system x uninstall --revision 1-0-0",
-        "x -i istio-system uninstall --revision 1-0-0",
-        "x uninstall --revision 1-0-0 -i istio-system",
-        "--context c uninstall -r 1-0-0",
-        "uninstall -r 1-0-0 --context c",
-        "uninstall -r 1-0-0 --kubeclient-timeout 30s --vklog 1",
-        "tag list",
-        "tag show",
-        "tag list -o json",
-        "tag list -o yaml",
-        "-n shop tag list",
-        "tag -n shop list",
-        "tag list -n shop",
-        "x tag list",
-        "x revision tag list",
-        "revision tag list",
-        "tag set prod --revision 1-0-0",
-        "tag set --revision 1-0-0 prod",
-        "tag set prod -r 1-0-0 --overwrite -y",
-        "tag set default -r 1-0-0 --overwrite --skip-confirmation",
-        "tag set prod -r 1-0-0 --webhook-name mine -d manifests",
-        "tag set default -r 1-0-0 --auto-inject-namespaces",
-        "x revision tag set prod -r 1-0-0",
-        "tag generate prod -r 1-0-0",
-        "tag generate prod --revision 1-0-0 --overwrite",
-        "tag remove prod",
-        "tag remove prod -y",
-        "tag delete prod -y",
-        "x revision tag remove prod -y",
-        "x revision list",
-        "x revision list -v -o json",
-        "x revision describe canary",
-        "revision describe canary -v",
-        "revision list",
-        "gateway list -o yaml",
-        "gateway move --to canary",
-        "gateway move istio-ingressgateway edge.edge --to=canary --dry-run",
-        "x injector list",
-        "x check-inject web -n shop",
-        "x check-inject web.shop",
-        "x check-inject -n shop -l app=web,istio.io/rev=canary",
-        "kube-inject -f examples/app.yaml",
-        "kube-inject -f examples/app.yaml -r canary --injectConfigMapName x --meshConfigMapName istio",
-        "install -y -r canary",
-        "apply --skip-confirmation --revision canary",
-        "install --set profile=minimal -s revision=canary -y --verify",
-        "ps",
-        "proxy-status -r canary",
-        "pc cluster web.shop",
-    ],
-)
-def test_understood(called: Callable[[str], Done], line: str) -> None:
+@pytest.mark.parametrize("line", LINES)
+def test_understood(called: Call, line: str) -> None:
     """Every spelling reaches the cluster, of which there is none here: exit code 1, one line on stderr."""
     done = called(line)
     assert (done.returncode, done.stderr.startswith("Error: ")) == (1, True), done.stderr
     assert REACHED in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "code", "told"),
-    [
-        ("uninstal", 64, "No such command 'uninstal'"),
-        ("x uninstal", 64, "No such command 'uninstal'"),
-        ("tag", 64, ""),
-        ("tag nonsense", 64, "No such command 'nonsense'"),
-        ("tag list --nonsense", 64, "No such option"),
-        ("uninstall -q", 64, "No such option"),
-        ("uninstall extra --revision a", 64, "unexpected extra argument"),
-        ("tag set prod", 64, "--revision"),
-        ("gateway move", 64, "--to"),
-        ("uninstall", 1, "say what to remove"),
-        ("uninstall --set profile=demo", 1, "say what to remove"),
-        ("uninstall --revision Canary", 1, "invalid revision specified"),
-        ("uninstall --revision 1.6.8", 1, "invalid revision specified"),
-        ("uninstall --revision=", 1, "invalid revision specified"),
-        ("uninstall -f nowhere.yaml", 1, "nowhere.yaml: No such file"),
-        ("kube-inject -f nowhere.yaml", 1, "nowhere.yaml: No such file"),
-        ("x check-inject", 1, "name a pod"),
-        ("x check-inject -l nonsense", 1, "KEY=VALUE"),
-    ],
-)
-def test_mistakes(called: Callable[[str], Done], line: str, code: int, told: str) -> None:
-    """64 for flags and commands that do not exist, 1 for everything else; never a traceback."""
-    done = called(line)
-    assert done.returncode == code, done.stderr
-    assert told in done.stderr
+def rows(title: str) -> list[tuple[str, ...]]:
+    """The rows of the table below a heading of the page, without code marks."""
+    section = PAGE.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    return [tuple(cell.strip().replace("`", "") for cell in line.strip("|").split("|")) for line in lines]
+
+
+@pytest.mark.parametrize(("line", "code", "told"), rows("Exit codes, by example"))
+def test_exit_codes(called: Call, line: str, code: str, told: str) -> None:
+    """The page's examples end so; a mistake is one message on stderr, never a traceback."""
+    done = called(line.removeprefix("linnet"))
+    assert done.returncode == int(code), done.stderr
+    assert told in (done.stderr if done.returncode else done.stdout)
+    assert done.stderr.startswith("Error: ") == bool(done.returncode)
     assert "Traceback" not in done.stderr
+
+
+def test_commands_of_istioctl_are_here_or_explained(called: Call) -> None:
+    """Each command, each other name, each flag that istioctl lists is known, or its command is refused."""
+    missing, refused = [], set()
+    for line in ISTIOCTL.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        command, _, flags = line.partition(":")
+        path, _, others = command.partition(" = ")
+        words = path.split()
+        lacking = next(
+            (word for word in words if word in ABSENT and find(words[: words.index(word) + 1]) is None), ""
+        )
+        if lacking:
+            refused.add(" ".join(words[: words.index(lacking) + 1]))
+            refused |= {" ".join([*words[:-1], name]) for name in others.split() if lacking == words[-1]}
+            continue
+        for name in (words[-1], *others.split()):
+            found = find([*words[:-1], name])
+            if found is None:
+                missing.append(" ".join([*words[:-1], name]))
+                continue
+            known = {opt for param in found.params for opt in param.opts}
+            missing += [
+                f"{path} {flag}" for word in flags.split() for flag in word.split("/") if flag not in known
+            ]
+    assert missing == ["completion powershell"]
+    for name in sorted(refused):
+        done = called(name)
+        assert done.returncode == 64
+        assert "istioctl has it, Linnet does not; " in done.stderr
+    assert {row[0] for row in rows("Commands of istioctl that are not here")} == {
+        name for name in ABSENT if find([name]) is None and find(["x", name]) is None
+    }
+
+
+def find(words: list[str]) -> click.Command | None:
+    """The command of these words."""
+    command: click.Command | None = root
+    for word in words:
+        if not isinstance(command, click.Group):
+            # `completion bash`: the shell is an argument
+            return command if isinstance(command, click.Command) and _takes(command, word) else None
+        command = command.get_command(click.Context(command), word)
+    return command
+
+
+def _takes(command: click.Command, word: str) -> bool:
+    choices = (p.type.choices for p in command.params if isinstance(p.type, click.Choice))
+    return any(word in found for found in choices)
+
+
+def test_every_absent_command_names_one_that_exists() -> None:
+    """What is to be done instead exists."""
+    for name, instead in ABSENT.items():
+        named = re.findall(r"see ([a-z-]+(?: [a-z-]+)?)", instead)
+        assert named, name
+        for text in named:
+            words = text.split()
+            assert find(words) or find(words[:1]), f"{name}: {text}"
+    assert set(SAME.values()) <= set(ABSENT)
 
 
 @pytest.mark.parametrize(
@@ -167,135 +222,43 @@ def test_mistakes(called: Callable[[str], Done], line: str, code: int, told: str
         "gateway list",
         "gateway move",
         "kube-inject",
+        "proxy-status",
+        "version",
+        "x config list",
         "x check-inject",
         "x injector list",
     ],
 )
-def test_help_teaches(called: Callable[[str], Done], command: str) -> None:
-    """Every command's help has an example that can be typed."""
+def test_help_teaches(called: Call, command: str) -> None:
+    """Every command's help has an example that can be typed; `help COMMAND` is the same."""
     done = called(f"{command} --help")
     assert done.returncode == 0
     assert "Example" in done.stdout
     name = command.removeprefix("x ")
     assert f"linnet {name}" in done.stdout or f"linnet x {name}" in done.stdout
+    assert called(f"help {command}").stdout == done.stdout
 
 
-@pytest.mark.parametrize(
-    ("line", "namespace"),
-    [
-        ("tag list", "mesh"),
-        ("tag list -i other", "other"),
-        ("-i other tag list", "other"),
-        ("tag list --istioNamespace=other", "other"),
-    ],
-)
-def test_namespace_of_the_control_plane(
-    called: Callable[[str], Done], monkeypatch: pytest.MonkeyPatch, line: str, namespace: str
-) -> None:
-    """ISTIOCTL_ISTIONAMESPACE is the default for -i, wherever that stands."""
-    kept: list[str] = []
-    monkeypatch.setenv("ISTIOCTL_ISTIONAMESPACE", "mesh")
-    monkeypatch.setattr(
-        options, "run", lambda work: (work.close(), kept.append(options.current().istio_namespace))[0]
-    )
-    monkeypatch.setattr("linnet.cli.tag._run", lambda work: (options.run(work), ([], []))[1])
-    called(line)
-    assert kept == [namespace]
+def test_page_has_every_shared_flag(called: Call) -> None:
+    """The page's table of shared flags is what `linnet options` lists, and `--help`."""
+    flags = {flag for row in rows("Flags of every command") for flag in row[0].split(", ")}
+    known = {flag for param in root.params for flag in param.opts if not getattr(param, "hidden", False)}
+    assert flags == known | {"-h", "--help"}
+    listed = called("options").stdout
+    assert all(flag in listed for flag in known)
 
 
-def test_environment(tmp_path: Path) -> None:
-    """KUBECONFIG, and the flag before it."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    assert str(first) in linnet("tag", "list", KUBECONFIG=str(first)).stderr
-    told = linnet("tag", "list", "-c", str(second), KUBECONFIG=str(first)).stderr
-    assert str(second) in told
-    assert str(first) not in told
-    program = ["install", "--dry-run", "-y"]
-    assert linnet(*program, ISTIOCTL_ISTIONAMESPACE="mesh").returncode == 1
+def test_page_has_every_key() -> None:
+    """The page's table of keys is that of the program."""
+    held = [(key.name, key.variable, key.usual) for key in KEYS]
+    assert [row[:3] for row in rows("Defaults")] == held
 
 
-APP = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: main, image: linnet/echo}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}}
----
-apiVersion: batch/v1
-kind: CronJob
-metadata: {name: nightly}
-spec:
-  schedule: "0 0 * * *"
-  jobTemplate: {spec: {template: {spec: {containers: [{name: main, image: linnet/echo}]}}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: bare}
-spec: {hostNetwork: true, containers: [{name: main, image: linnet/echo}]}
-"""
-
-
-def test_kube_inject(tmp_path: Path) -> None:
-    """Templates get a proxy of the revision; other documents pass; what is skipped is said on stderr."""
-    plane = resolve([], ["revision=canary"], version="9").plane
-    data = pilot.injection_config(plane)["data"]
-    files = {
-        "app": APP,
-        "config": data["config"],
-        "values": data["values"],
-        "mesh": pilot.mesh_config(plane)["data"]["mesh"],
-    }
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    done = linnet(
-        *("kube-inject", "-f", str(tmp_path / "app"), "--revision", "canary"),
-        *("--injectConfigFile", str(tmp_path / "config"), "--valuesFile", str(tmp_path / "values")),
-        *("--meshConfigFile", str(tmp_path / "mesh")),
-    )
-    assert done.returncode == 0, done.stderr
-    web, service, nightly, bare = documents.load(done.stdout, "output")
-    assert service == documents.load(APP, "input")[1]
-    assert bare == documents.load(APP, "input")[3]
-    assert "===> Skipping injection because the pod uses the host's network: Pod bare" in done.stderr
-    for template in (web["spec"]["template"], nightly["spec"]["jobTemplate"]["spec"]["template"]):
-        names = [container["name"] for container in template["spec"]["containers"]]
-        assert sorted(names) == ["istio-proxy", "main"]
-        assert (
-            json.loads(template["metadata"]["annotations"]["sidecar.istio.io/status"])["revision"] == "canary"
-        )
-        assert "ownerReferences" not in template["metadata"]
-    assert "deployments/web" in done.stdout
-    (tmp_path / "again").write_text(done.stdout)
-    again = linnet(
-        *("kube-inject", "-f", str(tmp_path / "again"), "-r", "canary"),
-        *("--injectConfigFile", str(tmp_path / "config"), "--valuesFile", str(tmp_path / "values")),
-        *("--meshConfigFile", str(tmp_path / "mesh"), "-o", str(tmp_path / "out")),
-    )
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "out").read_text() == done.stdout
-
-
-def test_check_inject() -> None:
-    """For every webhook whether it injects, and the label that decides."""
-    plain, canary = (resolve([], [f"revision={name}"], version="9").plane for name in ("default", "canary"))
-    hooks = [injector(plain, active=False), injector(canary), default_tag(plain), tag(canary, "prod")]
-    found = verdicts(hooks, {"istio-injection": "enabled"}, {"istio.io/rev": "canary"})
-    assert [(name, mark) for name, _, mark, _ in found] == [
-        ("istio-revision-tag-default", "✔"),
-        ("istio-revision-tag-prod", "✘"),
-        ("istio-sidecar-injector", "✘"),
-        ("istio-sidecar-injector-canary", "✘"),
-    ]
-    assert found[0][3] == "Namespace label istio-injection=enabled"
-    assert found[2][3] == "deactivated: the default tag injects for it"
-    assert found[3][3] == "Namespace label istio-injection=enabled decides"
-    (_, prod, _, _) = verdicts(hooks, {"istio.io/rev": "prod"}, {})
-    assert prod == ("istio-revision-tag-prod", "canary", "✔", "Namespace label istio.io/rev=prod")
+@pytest.mark.parametrize(("name", "others"), rows("Commands under several names"))
+def test_other_names(name: str, others: str) -> None:
+    """Each other name of the page is the same command."""
+    command, _, below = others.partition("; below it ")
+    for other in command.split(", "):
+        assert find(other.split()) is find(name.split()), other
+    for other in filter(None, below.split(", ")):
+        assert find([*name.split(), other.partition(" ")[0]]), other

@@ -3,17 +3,19 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
-from linnet.cli import options
-from linnet.cli.faults import USAGE, UserError, explain
+from linnet.cli import groups, options
+from linnet.cli.faults import INTERRUPTED, USAGE, UserError, explain, unread
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, first line of its help)
     "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
     "gateway": ("linnet.cli.gateway:gateway", "See which revision serves gateways, and move them."),
+    "help": ("linnet.cli.helping:help_", "Explain a command, as COMMAND --help does."),
     "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
     "kube-inject": ("linnet.cli.kube_inject:kube_inject", "Write proxies into the templates of a file."),
     "kubectl": (
@@ -25,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "The embedded one-machine cluster: up, down, status, env, logs, images.",
     ),
     "manifest": ("linnet.cli.manifest:manifest", "Print the objects that install would apply."),
+    "options": ("linnet.cli.helping:options_", "List the flags that every command takes."),
     "pilot-agent": ("linnet.cli.proxy:pilot_agent", "The commands of Istio's agent."),
     "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),
     "profile": ("linnet.cli.profile:profile", "List, show and compare profiles."),
@@ -47,11 +50,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 EXPERIMENTAL: dict[str, tuple[str, str]] = {
     "check-inject": ("linnet.cli.check_inject:check_inject", "Say which webhook injects a pod, and why."),
+    "config": ("linnet.cli.helping:config", "See where defaults of flags come from: list."),
     "injector": ("linnet.cli.check_inject:injector", "See which revision injects each namespace."),
     "revision": ("linnet.cli.revision:revision", "See which revisions there are, and who is on each."),
     "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
     "precheck": ("linnet.cli.precheck:precheck", "Say what stands in the way of an installation."),
+    "proxy-status": (
+        "linnet.cli.proxy_status:proxy_status",
+        "Show which proxies are connected, and to what.",
+    ),
     "uninstall": ("linnet.cli.uninstall:uninstall", "Remove one revision, or everything."),
+    "version": ("linnet.cli.version:version", "Show versions: this command, control planes, proxies."),
 }
 ALIASES = {
     "apply": "install",
@@ -61,9 +70,9 @@ ALIASES = {
     "ps": "proxy-status",
     "pc": "proxy-config",
 }
-HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental"})
+HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental", "help", "options"})
 # commands that take none of the shared flags
-PLAIN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"})
+PLAIN = frozenset({"help", "discovery", "proxy", "pilot-agent", "istio-iptables", "kubectl", "local"})
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Try it on this machine", ("local", "kubectl")),
     (
@@ -94,12 +103,26 @@ A canary upgrade, from first to last:
 Each command explains itself: linnet COMMAND --help. The same program answers to the name istioctl."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(groups.Group):
     """A group whose commands are rows of a table; nothing is imported to list them."""
+
+    aliases = ALIASES
 
     def __init__(self, *args: object, table: dict[str, tuple[str, str]], **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type]
         self.table = table
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context; help is printed here."""
+        with unread():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would take a reader that has gone for an error."""
+        with unread():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The names that help and completion show."""
@@ -141,6 +164,7 @@ experimental = LazyGroup(
     help="Commands that scripts still call by their experimental names.",
     context_settings=HELP,
 )
+options.attach(linnet)
 
 
 def main() -> None:
@@ -149,13 +173,17 @@ def main() -> None:
     with explain():
         try:
             code = linnet.main(prog_name=name, standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as error:
+            with unread():
+                print(error.format_message())  # a group by itself explains itself
+            code = 0
         except click.UsageError as error:
             hint = f"\nRun '{error.ctx.command_path} --help' for usage." if error.ctx else ""
             raise UserError(error.format_message() + hint, code=USAGE) from error
         except click.ClickException as error:
             raise UserError(error.format_message()) from error
         except click.Abort:
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
 
 

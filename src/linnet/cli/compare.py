@@ -3,9 +3,11 @@
 Source: Istio, `istioctl proxy-status POD`: the lines that it prints.
 """
 
+import asyncio
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,8 +25,8 @@ _KINDS: tuple[tuple[str, Callable[[Mapping[str, Any]], Iterator[Json]]], ...] = 
 )
 
 
-async def compare_pod(pod: str, flags: Globals, revision: str, admin: int) -> None:
-    """Print what matches and what does not.
+async def compare_pod(pod: str, flags: Globals, chosen: istiods.Chosen, admin: int, file: str | None) -> None:
+    """Print what matches and what does not. `file`: a dump of Envoy's configuration, instead of asking it.
 
     Raises:
         UserError: the pod's Envoy or its istiod does not answer, or they differ.
@@ -35,16 +37,18 @@ async def compare_pod(pod: str, flags: Globals, revision: str, admin: int) -> No
     async with options.client(flags) as client:
         namespace, name = await resolve(client, pod, flags)
         proxy = f"{name}.{namespace}"
-        found = istiods.required(
-            await istiods.running(client, flags.istio_namespace, revision), flags.istio_namespace, revision
-        )
+        found = istiods.required(await istiods.running(client, chosen), chosen)
         path = f"/debug/config_dump?proxyID={proxy}-"
-        answers = await istiods.ask(client, found, path, flags.timeout)
+        answers = await istiods.ask(client, found, path, chosen.seconds)
         offered = next((answer for answer in answers if not answer.fault), None)
         if offered is None:
             raise UserError(f"{proxy} is connected to none of: {', '.join(pod.name for pod in found)}")
         try:
-            held = await fetch(client, namespace, name, admin, "/config_dump")
+            held = (
+                await asyncio.to_thread(Path(file).read_bytes)
+                if file
+                else await fetch(client, namespace, name, admin, "/config_dump")
+            )
         except OSError as error:
             raise UserError(f"{proxy}: Envoy's admin port {admin} does not answer: {error}") from error
     differs = False

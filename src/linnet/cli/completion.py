@@ -6,6 +6,7 @@ from click.shell_completion import get_completion_class
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.option("--no-descriptions", is_flag=True, hidden=True, expose_value=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell; for example: source <(linnet completion bash)."""

@@ -81,7 +81,7 @@ Examples:
   linnet gateway move istio-ingressgateway --to 1-0-0
   linnet gateway move entrance.shop --to canary       NAME.NAMESPACE"""
 )
-@click.argument("names", nargs=-1, metavar="[NAME[.NAMESPACE]]...")
+@click.argument("names", nargs=-1, metavar="[NAME[.NAMESPACE]]...", shell_complete=complete.gateways)
 @click.option(
     "--to",
     "revision",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linnet.cli import options
+from linnet.cli import complete, options
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.request import described, described_by, read
 from linnet.cli.terminal import Progress, confirm, warn
@@ -48,6 +48,7 @@ Anything else is refused; --allow-skew installs nevertheless."""
     "--from-revision",
     default="",
     metavar="REV",
+    shell_complete=complete.revisions,
     help="Begin with the configuration of this revision, edits of its mesh ConfigMap included.",
 )
 @click.option(

@@ -190,7 +190,7 @@ async def running(
 
     Of an istiod that does not answer the version is what its Deployment's labels say.
     """
-    found = await istiods.running(client, namespace)
+    found = await istiods.running(client, istiods.Chosen(namespace))
     versions = await istiods.ask(client, found, "/version", seconds)
     synced = await istiods.ask(client, found, "/debug/syncz", seconds)
     planes = {Running(a.istiod.revision, parsed(a.body)) for a in versions if not a.fault}

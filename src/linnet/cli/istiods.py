@@ -47,12 +47,25 @@ class Answer(Struct, frozen=True):
     fault: str = ""
 
 
-async def running(client: "Client", namespace: str, revision: str = "") -> list[Istiod]:
+class Chosen(Struct, frozen=True):
+    """Which istiods are asked, and how long each may take; empty: any. `labels`: a selector."""
+
+    namespace: str
+    revision: str = ""
+    labels: str = ""
+    seconds: float = 30.0
+
+    def __str__(self) -> str:
+        of = f" of revision {self.revision!r}" if self.revision else ""
+        return f"istiod{of}" + (f" with labels {self.labels}" if self.labels else "")
+
+
+async def running(client: "Client", chosen: Chosen) -> list[Istiod]:
     """The istiod pods that run and are not going away, by revision and name."""
     from linnet.kube.kinds import POD
 
-    labels = "app=istiod" + (f",istio.io/rev={revision}" if revision else "")
-    listing = await client.list(POD, namespace, labels=labels)
+    parts = ("app=istiod", f"istio.io/rev={chosen.revision}" if chosen.revision else "", chosen.labels)
+    listing = await client.list(POD, chosen.namespace, labels=",".join(filter(None, parts)))
     pods = (pod for pod in listing.items if serves(pod))
     return sorted((Istiod.of(pod) for pod in pods), key=lambda pod: (pod.revision, pod.name))
 
@@ -81,17 +94,17 @@ async def ask(client: "Client", istiods: Sequence[Istiod], path: str, seconds: f
     return [task.result() for task in asked]
 
 
-def required(istiods: Sequence[Istiod], namespace: str, revision: str) -> Sequence[Istiod]:
+def required(found: Sequence[Istiod], chosen: Chosen) -> Sequence[Istiod]:
     """The istiods, of which there must be at least one.
 
     Raises:
         UserError: there is none.
     """
-    if istiods:
-        return istiods
-    which = f"no running istiod of revision {revision!r}" if revision else "no running istiod"
+    if found:
+        return found
     raise UserError(
-        f"{which} in namespace {namespace}: install one (istioctl install), or name the namespace with -i"
+        f"no running {chosen} in namespace {chosen.namespace}: "
+        "install one (istioctl install), or name the namespace with -i"
     )
 
 

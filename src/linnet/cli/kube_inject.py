@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linnet.cli import complete, options
+from linnet.cli import complete, options, xds_flags
 from linnet.cli.faults import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ Examples:
 @click.option("--meshConfigMapName", hidden=True, expose_value=False)
 @click.option("--webhookConfig", hidden=True, expose_value=False)
 @click.option("--operatorFileName", hidden=True, expose_value=False)
+@click.option("--xds-label", hidden=True, expose_value=False)
+@click.option("--timeout", hidden=True, expose_value=False)
+@xds_flags.refused
 def kube_inject(
     filename: str,
     target: str | None,
@@ -90,7 +93,9 @@ def _files(config: str | None, mesh: str | None, values: str | None) -> Sequence
 
 def _text(path: str) -> str:
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text()
+        if path == "-":
+            return sys.stdin.read() if sys.stdin is not None else ""
+        return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UserError(f"{path}: {why}") from error

@@ -6,20 +6,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linnet.cli import options
+from linnet.cli import groups, options
+from linnet.cli.install import install
 from linnet.cli.request import described, request
 
 if TYPE_CHECKING:
     from linnet.install.plane import Plane
 
 
+class _Manifest(groups.Group):
+    aliases = {"apply": "install"}  # noqa: RUF012
+
+
 @click.group(
+    cls=_Manifest,
     epilog="""\b
 Example:
-  linnet manifest generate --set revision=canary | kubectl apply --server-side -f -"""
+  linnet manifest generate --set revision=canary | kubectl apply --server-side -f -""",
 )
+@click.option("--dry-run", is_flag=True, hidden=True, expose_value=False)
 def manifest() -> None:
     """Print the objects that install would apply."""
+
+
+manifest.add_command(install)
 
 
 @manifest.command(
@@ -54,6 +64,7 @@ pod at a time. linnet verify-install does the proof afterwards."""
 )
 @click.option("--cluster-specific", is_flag=True, help="Ask the cluster whether the plane is its default.")
 @click.option("--force", is_flag=True, hidden=True, help="Accepted, of no effect.")
+@click.option("--dry-run", is_flag=True, hidden=True, expose_value=False)
 def generate(
     filenames: tuple[str, ...],
     sets: tuple[str, ...],

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from linnet.cli.faults import UserError
+from linnet.cli import defaults, pflags
+from linnet.cli.faults import USAGE, UserError
 
 if TYPE_CHECKING:
     from linnet.kube.client import Client
@@ -24,14 +25,25 @@ class Globals:
     kubeconfig: str = ""
     context: str = ""
     namespace: str = ""
-    istio_namespace: str = "istio-system"
+    istio_namespace: str = ""  # `current` fills it
     timeout: float = 15.0  # seconds for one request of a short command
+    as_user: str = ""
+    as_uid: str = ""
+    as_groups: tuple[str, ...] = ()
+    values: dict[str, defaults.Value] = field(default_factory=dict)
 
 
 def current() -> Globals:
-    """The shared flags of the command that is running."""
+    """The shared flags of the command that is running, with the defaults of the environment and the file.
+
+    Raises:
+        UserError: a default is of no use.
+    """
     found = click.get_current_context().find_root().ensure_object(Globals)
     assert isinstance(found, Globals)
+    if not found.values:
+        found.values = defaults.load(os.environ)
+        found.istio_namespace = found.istio_namespace or found.values["istioNamespace"].text
     return found
 
 
@@ -40,10 +52,33 @@ def kubernetes(flags: Globals | None = None) -> "Config":
 
     Raises:
         ConfigError: none of them is usable.
+        UserError: there is none, or a group is to be impersonated without a user.
     """
+    return _impersonating(_found(flags or current()), flags or current())
+
+
+def _impersonating(found: "Config", flags: Globals) -> "Config":
+    from msgspec.structs import replace
+
+    from linnet.kube.config import Impersonation
+
+    if not (flags.as_user or flags.as_uid or flags.as_groups):
+        return found
+    held = None if flags.as_user else found.impersonate
+    user = flags.as_user or (held.user if held else "")
+    if not user:
+        raise UserError("--as-group and --as-uid go with --as USER", code=USAGE)
+    wanted = Impersonation(
+        user,
+        flags.as_uid or (held.uid if held else ""),
+        flags.as_groups or (held.groups if held else ()),
+    )
+    return replace(found, impersonate=wanted)
+
+
+def _found(flags: Globals) -> "Config":
     from linnet.kube import config  # heavy imports stay out of --help
 
-    flags = flags or current()
     paths = flags.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     named = flags.kubeconfig or os.environ.get("KUBECONFIG")
     if not named and not Path(paths).exists():
@@ -107,10 +142,17 @@ class Duration(click.ParamType[float]):
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value is None or not param.name:
         return
-    source = ctx.get_parameter_source(param.name)
-    # the environment is a default: it does not win over a flag before the command's name
-    if source is not click.core.ParameterSource.ENVIRONMENT or ctx.parent is None:
-        setattr(ctx.find_root().ensure_object(Globals), param.name, value)
+    held = ctx.find_root().ensure_object(Globals)
+    if param.multiple:
+        assert isinstance(value, tuple)
+        value = (*getattr(held, param.name), *value)
+    setattr(held, param.name, value)
+
+
+def _namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from linnet.cli import complete
+
+    return complete.namespaces(ctx, param, incomplete)
 
 
 def shared() -> list[click.Option]:
@@ -122,12 +164,25 @@ def shared() -> list[click.Option]:
     return [
         option(["--kubeconfig", "-c", "kubeconfig"], "Path of the kubeconfig.", metavar="FILE"),
         option(["--context", "context"], "The context of the kubeconfig to use.", metavar="NAME"),
-        option(["--namespace", "-n", "namespace"], "The namespace that the command is about.", metavar="NS"),
+        option(
+            ["--namespace", "-n", "namespace"],
+            "The namespace that the command is about.",
+            metavar="NS",
+            shell_complete=_namespaces,
+        ),
         option(
             ["--istioNamespace", "-i", "istio_namespace"],
             "The namespace of the control plane (istio-system).",
             metavar="NS",
-            envvar="ISTIOCTL_ISTIONAMESPACE",
+            shell_complete=_namespaces,
+        ),
+        option(["--as", "as_user"], "Ask the API server as this user, if you may.", metavar="USER"),
+        option(["--as-uid", "as_uid"], "With --as: the user's UID.", metavar="UID"),
+        option(
+            ["--as-group", "as_groups"],
+            "With --as: a group of the user; may be repeated.",
+            metavar="GROUP",
+            multiple=True,
         ),
         option(
             ["--kubeclient-timeout", "timeout"],
@@ -135,17 +190,42 @@ def shared() -> list[click.Option]:
             metavar="DURATION",
             type=Duration(),
         ),
-        click.Option(["--vklog"], help="Accepted, of no effect.", expose_value=False, hidden=True),
+        *_without_effect(),
+    ]
+
+
+def _without_effect() -> list[click.Option]:
+    """Flags that scripts give and that say nothing here: the log of istioctl itself."""
+    valued = ("--vklog", "--log_output_level", "--log_stacktrace_level", "--log_caller", "--log_target")
+    help_text = "Accepted, of no effect."
+    return [
+        *(click.Option([name], help=help_text, expose_value=False, hidden=True) for name in valued),
+        click.Option(["--log_as_json"], help=help_text, expose_value=False, hidden=True, is_flag=True),
     ]
 
 
 def attach(command: click.Command) -> click.Command:
-    """Let a command (and those below it) take the shared flags, unless it has such a flag of its own."""
+    """Let a command (and those below it) take the shared flags, unless it has such a flag of its own.
+
+    Flags may be written as Go programs take them: `--dry-run=true`, `-n=shop`.
+    """
     taken = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
     for option in shared():
         if not taken.intersection(option.opts):
             command.params.append(option)
+    _read_as_go(command)
     if isinstance(command, click.Group):
         for child in command.commands.values():
             attach(child)
     return command
+
+
+def _read_as_go(command: click.Command) -> None:
+    if "parse_args" in vars(command):
+        return  # done before: a command may stand at two places
+    parse = command.parse_args
+
+    def parse_args(ctx: click.Context, args: list[str]) -> list[str]:
+        return parse(ctx, pflags.rewritten(args, command.params))
+
+    command.parse_args = parse_args  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linnet.cli import options, output
+from linnet.cli import complete, options, output
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.prechecks import Facts, Finding, Level, check
 from linnet.cli.request import request
@@ -33,7 +33,14 @@ an older Istio left, namespaces and Istio objects whose label names no revision 
 configuration is gone, versions that do not fit, and whether a node has room for a second istiod.
 Exit code 0: nothing at or above Warning; 1: something."""
 )
-@click.option("-r", "--revision", default=None, help="The revision that would be installed.")
+@click.option(
+    "-r",
+    "--revision",
+    default=None,
+    metavar="REV",
+    shell_complete=complete.revisions,
+    help="The revision that would be installed.",
+)
 @click.option("-f", "--from-version", default="", metavar="VERSION", help="The version to upgrade from.")
 @click.option("--skip-controlplane", is_flag=True, help="Leave out permissions, versions and capacity.")
 @click.option(

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from linnet.cli import options, output
+from linnet.cli import groups, options, output
 from linnet.cli.envoy import clusters, dump, endpoints, listeners, routes, secrets
 from linnet.cli.faults import UserError
 
 Json = dict[str, Any]
+FORMS = click.Choice(["short", "json", "yaml"])
 CONFIG_DUMP = "/config_dump"
 CLUSTERS = "/clusters?format=json"
 ALIASES = {
@@ -34,20 +35,21 @@ ALIASES = {
 }
 
 
-class _Aliases(click.Group):
-    """A group that also knows istioctl's other names of its commands."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name or alias."""
-        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+class _Views(groups.Group):
+    aliases = ALIASES
 
 
-@click.group("proxy-config", cls=_Aliases)
-def proxy_config() -> None:
+@click.group("proxy-config", cls=_Views)
+@click.option("-o", "--output", "form", type=FORMS, default=None, help="As after the command.")
+@click.option("--proxy-admin-port", "admin", type=int, default=None, help="As after the command.")
+@click.pass_context
+def proxy_config(ctx: click.Context, form: str | None, admin: int | None) -> None:
     """Show what the Envoy of a pod has: clusters, listeners, routes, endpoints, secrets, all.
 
     POD is NAME, NAME.NAMESPACE, deployment/NAME or service/NAME.
     """
+    given = {key: value for key, value in (("form", form), ("admin", admin)) if value is not None}
+    ctx.default_map = dict.fromkeys((*proxy_config.commands, *ALIASES), given)
 
 
 Command = Callable[..., None]
@@ -59,7 +61,7 @@ def _common(function: Command) -> Command:
         click.option("--proxy-admin-port", "admin", type=int, default=15000, help="Envoy's admin port."),
         click.option("--file", "-f", "file", type=click.Path(exists=True, dir_okay=False), default=None,
                      help="Read Envoy's answer from a file instead."),
-        click.option("-o", "--output", "form", type=click.Choice(["short", "json", "yaml"]), default="short"),
+        click.option("-o", "--output", "form", type=FORMS, default="short"),
         click.argument("pod", required=False),
     ):  # fmt: skip
         function = decorate(function)
@@ -136,6 +138,7 @@ def show_clusters(
 @click.option("--address", default="")
 @click.option("--port", type=int, default=0)
 @click.option("--type", "kind", default="", help="HTTP, TCP or HTTP+TCP.")
+@click.option("--verbose", type=bool, is_flag=False, flag_value="true", hidden=True, expose_value=False)
 def show_listeners(
     pod: str | None, form: str, file: str | None, admin: int, address: str, port: int, kind: str
 ) -> None:
@@ -148,6 +151,7 @@ def show_listeners(
 @proxy_config.command("routes")
 @_common
 @click.option("--name", default="", help="The route configuration.")
+@click.option("--verbose", type=bool, is_flag=False, flag_value="true", hidden=True, expose_value=False)
 def show_routes(pod: str | None, form: str, file: str | None, admin: int, name: str) -> None:
     """The routes."""
     (held,) = fetched(pod, file, admin, CONFIG_DUMP)
@@ -198,9 +202,36 @@ def show_bootstrap(pod: str | None, form: str, file: str | None, admin: int) -> 
     click.echo(output.dump(dump.section(held, "BootstrapConfigDump"), "json" if form == "short" else form))
 
 
-@proxy_config.command("all")
+@proxy_config.command(
+    "all",
+    epilog="""\b
+Examples:
+  linnet proxy-config all deployment/web.shop
+  linnet proxy-config all web-5f4b6c-abcde.shop --fqdn backend --port 80 --direction outbound""",
+)
 @_common
-def show_all(pod: str | None, form: str, file: str | None, admin: int) -> None:
+@click.option("--fqdn", default="", help="Clusters: part of the service's name.")
+@click.option("--port", type=int, default=0, help="Clusters, listeners and endpoints of this port.")
+@click.option("--subset", default="", help="Clusters of this subset.")
+@click.option("--direction", default="", help="Clusters: inbound or outbound.")
+@click.option("--address", default="", help="Listeners and endpoints at this address.")
+@click.option("--type", "kind", default="", help="Listeners: HTTP, TCP or HTTP+TCP.")
+@click.option("--name", default="", help="The route configuration.")
+@click.option("--verbose", type=bool, is_flag=False, flag_value="true", hidden=True, expose_value=False)
+@click.option("--with-headers", hidden=True, is_flag=True, expose_value=False)
+def show_all(
+    pod: str | None,
+    form: str,
+    file: str | None,
+    admin: int,
+    fqdn: str,
+    port: int,
+    subset: str,
+    direction: str,
+    address: str,
+    kind: str,
+    name: str,
+) -> None:
     """Everything: clusters, listeners, routes, endpoints and secrets."""
     if form != "short":
         (held,) = fetched(pod, file, admin, CONFIG_DUMP + "?include_eds")
@@ -208,13 +239,15 @@ def show_all(pod: str | None, form: str, file: str | None, admin: int) -> None:
         return
     held, *rest = fetched(pod, file, admin, CONFIG_DUMP, CLUSTERS)
     now = datetime.now(UTC)
+    chosen = clusters.select(held, clusters.Filter(fqdn, port, subset, direction))
+    heard = listeners.select(held, listeners.Filter(address, port, kind))
     tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
-        (clusters.HEADER, clusters.rows(clusters.select(held, clusters.Filter()))),
-        (listeners.HEADER, listeners.rows(listeners.select(held, listeners.Filter()))),
-        (routes.HEADER, routes.rows(routes.select(held))),
+        (clusters.HEADER, clusters.rows(chosen)),
+        (listeners.HEADER, listeners.rows(heard)),
+        (routes.HEADER, routes.rows(routes.select(held, name))),
         (secrets.HEADER, secrets.rows(secrets.select(held), now)),
     ]
     if rest:
-        found = endpoints.select(rest[0], endpoints.Filter())
+        found = endpoints.select(rest[0], endpoints.Filter(address, port, "", ""))
         tables.insert(3, (endpoints.HEADER, [endpoint.row for endpoint in found]))
     click.echo("\n\n".join(output.columns([header, *rows], gap=5) for header, rows in tables))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from linnet.cli import istiods, options, output
+from linnet.cli import complete, istiods, options, output, xds_flags
 from linnet.cli.faults import UserError
 
 TYPES = (
@@ -93,28 +93,62 @@ def document(found: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-@click.command("proxy-status")
+@click.command(
+    "proxy-status",
+    epilog="""\b
+Examples:
+  linnet proxy-status                            every proxy, with the istiod that serves it
+  linnet proxy-status --revision canary          those of one revision's istiods
+  linnet proxy-status --xds-label istio.io/rev=canary
+  linnet proxy-status -n shop -o json
+  linnet proxy-status web-5f4b6c-abcde.shop      what its Envoy has, compared with what istiod offers""",
+)
 @click.argument("pod", required=False)
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
-@click.option("-r", "--revision", default="", help="Only proxies of this revision's istiods.")
-@click.option("-v", "--verbosity", type=int, default=0, hidden=True)
-@click.option("--file", "-f", "file", type=click.Path(), hidden=True)
+@click.option(
+    "-r",
+    "--revision",
+    default="",
+    metavar="REV",
+    shell_complete=complete.revisions,
+    help="Only proxies of this revision's istiods.",
+)
+@click.option("--xds-label", "label", default="", metavar="SELECTOR", help="Only istiods with these labels.")
+@click.option(
+    "--timeout", type=options.Duration(), default=30.0, metavar="DURATION", help="How long to wait (30s)."
+)
+@click.option("-v", "--verbosity", type=int, default=0, hidden=True, expose_value=False)
+@click.option(
+    "--file",
+    "-f",
+    "file",
+    type=click.Path(exists=True, dir_okay=False),
+    default=None,
+    help="With POD: compare this dump of Envoy's configuration instead of asking Envoy.",
+)
 @click.option("--proxy-admin-port", type=int, default=15000, help="Envoy's admin port in the pod.")
+@xds_flags.refused
 def proxy_status(
-    pod: str | None, form: str, revision: str, verbosity: int, file: str | None, proxy_admin_port: int
+    pod: str | None,
+    form: str,
+    revision: str,
+    label: str,
+    timeout: float,
+    file: str | None,
+    proxy_admin_port: int,
 ) -> None:
     """Show which proxies are connected, to which istiod, and whether they are current.
 
     With POD[.NAMESPACE]: compare what its Envoy has with what istiod offers it.
     """
-    del verbosity, file  # accepted for scripts
     flags = options.current()
+    chosen = istiods.Chosen(flags.istio_namespace, revision, label, timeout)
     if pod:
         from linnet.cli.compare import compare_pod
 
-        options.run(compare_pod(pod, flags, revision, proxy_admin_port))
+        options.run(compare_pod(pod, flags, chosen, proxy_admin_port, file))
         return
-    answers = options.run(_syncz(flags, revision))
+    answers = options.run(_syncz(flags, chosen))
     for answer in answers:
         if answer.fault:
             click.echo(f"Warning: {answer.istiod.name}: {answer.fault}", err=True)
@@ -127,8 +161,7 @@ def proxy_status(
         click.echo(output.dump(document(found), form))
 
 
-async def _syncz(flags: options.Globals, revision: str) -> list[istiods.Answer]:
+async def _syncz(flags: options.Globals, chosen: istiods.Chosen) -> list[istiods.Answer]:
     async with options.client(flags) as client:
-        found = await istiods.running(client, flags.istio_namespace, revision)
-        istiods.required(found, flags.istio_namespace, revision)
-        return await istiods.ask(client, found, "/debug/syncz", flags.timeout)
+        found = istiods.required(await istiods.running(client, chosen), chosen)
+        return await istiods.ask(client, found, "/debug/syncz", chosen.seconds)

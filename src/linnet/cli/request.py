@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from linnet.cli import options
+from linnet.cli import complete, options
 from linnet.cli.faults import UserError
 from linnet.install.operator import InputError, Request, resolve
 from linnet.install.overlays import OverlayError
@@ -23,7 +23,13 @@ def described(command: F) -> F:
         click.option(
             "-d", "--manifests", "--charts", "manifests", hidden=True, help="Accepted, of no effect."
         ),
-        click.option("-r", "--revision", help="The revision; names of objects end in it."),
+        click.option(
+            "-r",
+            "--revision",
+            metavar="REV",
+            shell_complete=complete.revisions,
+            help="The revision; names of objects end in it.",
+        ),
         click.option(
             "-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set one value; may be repeated."
         ),
@@ -86,7 +92,7 @@ def described_by(
 
 def _read(name: str) -> str:
     if name == "-":
-        return sys.stdin.read()
+        return sys.stdin.read() if sys.stdin is not None else ""
     try:
         return Path(name).read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from linnet.cli import notes, options
+from linnet.cli import complete, notes, options
 from linnet.cli.faults import FAILED, UserError
 from linnet.cli.request import described, request
 from linnet.cli.terminal import Progress, choose, confirm, warn
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from linnet.upgrade.health import Dangling
     from linnet.upgrade.look import Seen
     from linnet.upgrade.retire import Retirement
-    from linnet.upgrade.retirement import Item
     from linnet.upgrade.users import User
 
-LISTED = 30  # names of users that are shown
+LISTED = 30  # names that are shown
 
 
 @click.command(
@@ -40,10 +39,18 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="List the objects before they are removed.")
 @click.option(
-    "--new-default", default="", metavar="REV", help="Who becomes the default, when it is not clear."
+    "--new-default",
+    default="",
+    metavar="REV",
+    shell_complete=complete.revisions,
+    help="Who becomes the default, when it is not clear.",
 )
 @click.option(
-    "--gateways-to", default="", metavar="REV", help="Who takes the gateways, when it is not clear."
+    "--gateways-to",
+    default="",
+    metavar="REV",
+    shell_complete=complete.revisions,
+    help="Who takes the gateways, when it is not clear.",
 )
 @click.option(
     "--readiness-timeout",
@@ -81,7 +88,11 @@ def uninstall(
     plane = request((), (), None).plane if purge else request(filenames, sets, revision).plane
     ask = not yes and not dry_run
     if purge:
-        options.run(_purge(plane.namespace, ask=ask, dry_run=dry_run, seconds=seconds))
+        from linnet.cli.purge import purge as purged
+
+        left = options.run(purged(plane.namespace, ask=ask, dry_run=dry_run, seconds=seconds))
+        if left is not None:
+            _complete(left)
         return
     options.run(
         _remove(
@@ -187,19 +198,13 @@ def _planned(seen: "Seen", asked: Asked) -> "tuple[Retirement, Asked]":
 
 def _refuse_users(made: "Retirement", asked: Asked, *, told: "Sequence[User] | None" = None) -> None:
     """Say who still uses the revision; refuse unless forced. `told`: those that were said already."""
+    from linnet.cli import in_use
+
     found = made.users
     if not found or (asked.force and told is not None):
         return
     revision = made.plan.revision
-    proxies = [user for user in found if user.kind in ("pod", "proxy")]
-    lines = []
-    if proxies:
-        lines.append(
-            f"There are still {len(proxies)} proxies pointing to the control plane revision {revision}"
-        )
-    lines += [f"  {user.kind} {user.name}: {user.why}" for user in found[:LISTED]]
-    if len(found) > LISTED:
-        lines.append(f"  … and {len(found) - LISTED} more")
+    lines = in_use.lines(revision, found)
     if asked.force:
         print("\n".join(lines))
         return
@@ -285,34 +290,3 @@ def _complete(left: "Sequence[Dangling]") -> None:
             "Delete them (kubectl delete mutatingwebhookconfiguration|validatingwebhookconfiguration NAME), "
             "or install what they call"
         )
-
-
-async def _purge(namespace: str, *, ask: bool, dry_run: bool, seconds: float) -> None:
-    from linnet.install.lock import exclusive
-    from linnet.install.marks import MANAGER
-    from linnet.install.recording import forget
-    from linnet.upgrade.look import look
-    from linnet.upgrade.retire import left_dangling, remove
-
-    async with options.client(manager=MANAGER) as client:
-        print("All Istio resources will be pruned from the cluster")
-        if dry_run:
-            for item in _all_of(await look(client, namespace, streams=False)):
-                print(f"  Not pruning object {item} because of dry run.")
-            return
-        if ask and not confirm("Proceed? (y/N)"):
-            print("Cancelled.")
-            raise SystemExit(FAILED)
-        progress = Progress()
-        async with exclusive(client, namespace, "uninstall --purge", waiting=progress.working):
-            items = _all_of(await look(client, namespace, streams=False))
-            await remove(client, items, "", seconds=seconds, report=progress)
-            await forget(client, namespace)
-            left = await left_dangling(client, namespace)
-    _complete(left)
-
-
-def _all_of(seen: "Seen") -> "tuple[Item, ...]":
-    from linnet.upgrade.retirement import everything
-
-    return everything(seen.objects, (*seen.observed.injectors, *seen.observed.validators))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from linnet.cli import istiods, options, output
+from linnet.cli import complete, istiods, options, output, xds_flags
 from linnet.install.versions import Version, parse
 
 
@@ -134,7 +134,17 @@ Examples:
     help="Also ask the cluster (true).",
 )
 @click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default=None)
-@click.option("-r", "--revision", default="", help="Only this revision.")
+@click.option(
+    "-r",
+    "--revision",
+    default="",
+    metavar="REV",
+    shell_complete=complete.revisions,
+    help="Only this revision.",
+)
+@xds_flags.refused
+@click.option("--xds-label", hidden=True, expose_value=False)
+@click.option("--timeout", hidden=True, expose_value=False)
 def version(*, short: bool, remote: bool, form: str | None, revision: str) -> None:
     """Show the versions of this command, of the control planes and of the proxies."""
     client = client_version()
@@ -157,7 +167,7 @@ def version(*, short: bool, remote: bool, form: str | None, revision: str) -> No
 async def _observe(flags: options.Globals, revision: str) -> Mesh:
     try:
         async with options.client(flags) as client:
-            found = await istiods.running(client, flags.istio_namespace, revision)
+            found = await istiods.running(client, istiods.Chosen(flags.istio_namespace, revision))
             versions = await istiods.ask(client, found, "/version", flags.timeout)
             synced = await istiods.ask(client, found, "/debug/syncz", flags.timeout)
     except OSError as error:

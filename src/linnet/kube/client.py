@@ -10,6 +10,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 from msgspec import Struct
+from multidict import CIMultiDict
 
 from linnet.kube.config import Config
 from linnet.kube.errors import ApiError, from_status
@@ -236,12 +237,15 @@ class Client:
                 self.config.server + path,
                 params={"ports": str(port)},
                 protocols=("v4.channel.k8s.io",),
-                headers=self._authorization(),
+                headers=self._identity(),
                 max_msg_size=0,
             )
         except aiohttp.WSServerHandshakeError as error:
+            lacks = " (it takes the right to create pods/portforward)" if error.status == 403 else ""
             raise ApiError(
-                error.status, "", f"cannot forward port {port} of pod {namespace}/{pod}: {error.message}"
+                error.status,
+                "",
+                f"cannot forward port {port} of pod {namespace}/{pod}: {error.message}{lacks}",
             ) from error
         except aiohttp.ClientError as error:
             raise ConnectionError(f"cannot forward port {port} of pod {namespace}/{pod}: {error}") from error
@@ -259,9 +263,13 @@ class Client:
         assert self._session is not None, "enter the client first: async with Client(config) as client"
         return self._session
 
-    def _authorization(self) -> dict[str, str]:
-        token = self.config.bearer()
-        return {"Authorization": f"Bearer {token}"} if token else {}
+    def _identity(self) -> CIMultiDict[str]:
+        """The headers that say who asks, and as whom."""
+        token, as_whom = self.config.bearer(), self.config.impersonate
+        headers = CIMultiDict(as_whom.headers() if as_whom else ())
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     async def _json(
         self,
@@ -285,12 +293,12 @@ class Client:
         params: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
         session = self._opened()
-        sent = self._authorization()
+        sent = self._identity()
         data: bytes | None = None
         if body is not None:
             data = body if isinstance(body, bytes) else orjson.dumps(body)
             sent["Content-Type"] = "application/json"
-        sent |= dict(headers or {})
+        sent.update(headers or {})
         try:
             response = await session.request(
                 method,

@@ -29,6 +29,21 @@ class ExecPlugin(Struct, frozen=True):
     api_version: str
 
 
+class Impersonation(Struct, frozen=True):
+    """Whom requests are made as: a user, or an account `system:serviceaccount:NAMESPACE:NAME`."""
+
+    user: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """The headers of a request; that of groups is repeated."""
+        held = [("Impersonate-User", self.user)]
+        if self.uid:
+            held.append(("Impersonate-Uid", self.uid))
+        return held + [("Impersonate-Group", group) for group in self.groups]
+
+
 class Config(Struct, frozen=True, dict=True):
     """An API server and the credentials for it. PEM material is kept in memory, never written out."""
 
@@ -43,6 +58,7 @@ class Config(Struct, frozen=True, dict=True):
     insecure: bool = False
     tls_server_name: str = ""
     proxy_url: str = ""
+    impersonate: Impersonation | None = None
 
     @cached_property
     def tls(self) -> ssl.SSLContext | None:
@@ -155,10 +171,17 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
             document = YAML(typ="safe").load(path.read_text()) or {}
         except YAMLError as error:
             raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise ConfigError(f"{path}: {why}") from error
+        if not isinstance(document, dict):
+            raise ConfigError(f"{path}: not a kubeconfig: expected clusters, users and contexts")
         current = current or document.get("current-context") or ""
         for section, entries in merged.items():
             for entry in document.get(section) or ():
-                entries.setdefault(entry["name"], (entry[section[:-1]] or {}, path))
+                if not isinstance(entry, dict) or not entry.get("name"):
+                    raise ConfigError(f"{path}: an entry of {section} has no name")
+                entries.setdefault(entry["name"], (entry.get(section[:-1]) or {}, path))
     if not found:
         raise ConfigError(f"no kubeconfig at {paths or 'KUBECONFIG'}: set KUBECONFIG or pass --kubeconfig")
     name = context or current
@@ -167,6 +190,8 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
     chosen, path = _entry(merged, "contexts", name)
     cluster, cluster_path = _entry(merged, "clusters", chosen.get("cluster", ""))
     user, user_path = _entry(merged, "users", chosen["user"]) if chosen.get("user") else ({}, path)
+    if not cluster.get("server"):
+        raise ConfigError(f"{cluster_path}: cluster {chosen.get('cluster')!r} has no server")
     plugin = user.get("exec")
     return Config(
         server=cluster["server"].rstrip("/"),
@@ -187,6 +212,9 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         tls_server_name=cluster.get("tls-server-name", ""),
         proxy_url=cluster.get("proxy-url", ""),
+        impersonate=Impersonation(user["as"], user.get("as-uid", ""), tuple(user.get("as-groups") or ()))
+        if user.get("as")
+        else None,
     )
 
 
