@@ -1,9 +1,12 @@
 """Build a version of Linnet from a commit into an environment of its own."""
 
+import fcntl
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct, convert
@@ -50,7 +53,9 @@ def has_history(version: Version, repository: Path = ROOT) -> bool:
 
 
 def build(version: Version, *, repository: Path = ROOT, folder: Path = BUILT) -> Path:
-    """Make the environment: Python, this version's pinned packages, and Linnet as the commit has it.
+    """Make the environment unless it is there: Python, pinned packages, and Linnet as the commit has it.
+
+    One at a time builds; another one that asks waits and finds it.
 
     Raises:
         NotBuilt: the commit is not here, its packages cannot be had, or it calls itself something else.
@@ -61,20 +66,29 @@ def build(version: Version, *, repository: Path = ROOT, folder: Path = BUILT) ->
             " this needs a clone with its history (git fetch --unshallow)"
         )
     target = place(version, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if not is_built(version, folder):
+            _make(version, repository, target)
+    return target
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(version: Version, repository: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
     source = target / "source"
-    _run(version, [sys.executable, "-m", "venv", str(target)])
+    # our own pip installs into it: to give it one of its own takes as long as all the rest
+    _run(version, [sys.executable, "-m", "venv", "--without-pip", str(target)])
     _extract(version, repository, source)
-    install = [
-        str(target / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]
-    _run(version, [*install, "-c", str(source / "constraints.txt"), str(source)])
+    pip = [sys.executable, "-m", "pip", "--python", str(target / "bin" / "python"), "install"]
+    options = ["--quiet", "--disable-pip-version-check", "-c", str(source / "constraints.txt")]
+    _run(version, [*pip, *options, str(source)])
     shutil.rmtree(source)
     told = _run(version, [str(target / "bin" / "linnet"), "version", "--remote=false"]).strip()
     if told.rpartition(" ")[2] != version.version:
@@ -82,7 +96,6 @@ def build(version: Version, *, repository: Path = ROOT, folder: Path = BUILT) ->
             f"{VERSIONS.name}: commit {version.commit[:12]} is not {version.version}; it says {told!r}"
         )
     (target / _BUILT_FROM).write_text(version.commit + "\n")
-    return target
 
 
 def _extract(version: Version, repository: Path, into: Path) -> None:
