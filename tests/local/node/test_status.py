@@ -6,18 +6,9 @@ from typing import Any
 import pytest
 from tests.local.node.pods import pod
 
+from linnet.local.node.container_states import ContainerState, Running, State, Terminated, Waiting
 from linnet.local.node.spec import Pod
-from linnet.local.node.status import (
-    Around,
-    ContainerState,
-    Running,
-    State,
-    Terminated,
-    Waiting,
-    pod_phase,
-    pod_status,
-    qos_class,
-)
+from linnet.local.node.status import Around, pod_phase, pod_status, qos_class
 
 pytestmark = pytest.mark.unit
 

@@ -10,11 +10,11 @@ from contextlib import aclosing, suppress
 
 from linnet.local.node import hooks
 from linnet.local.node.container_spec import Container, Hook, Probe
+from linnet.local.node.container_states import ContainerState
 from linnet.local.node.grace import MINIMUM, Grace
 from linnet.local.node.home import Home
 from linnet.local.node.probes import ProbeKind, RunIn, Verdict, check, verdicts
 from linnet.local.node.runtime import Process
-from linnet.local.node.status import ContainerState
 
 _HOOK_LIMIT = 3600.0  # seconds that a postStart hook may take
 

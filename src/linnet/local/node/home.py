@@ -4,11 +4,11 @@ from typing import Protocol
 
 from linnet.local.node.clock import Now
 from linnet.local.node.container_spec import Container
+from linnet.local.node.container_states import ContainerState
 from linnet.local.node.images import Image
 from linnet.local.node.pipes import Output
 from linnet.local.node.runtime import Command, Process, Sandbox, Stdio
 from linnet.local.node.spec import Pod
-from linnet.local.node.status import ContainerState
 
 
 class Home(Protocol):

@@ -18,6 +18,7 @@ from linnet.local.node.backoff import INITIAL, Backoff, spoken
 from linnet.local.node.care import Care, Turn
 from linnet.local.node.commands import start_failure, withheld
 from linnet.local.node.container_spec import Container, is_sidecar
+from linnet.local.node.container_states import ContainerState, Running, Terminated, Waiting
 from linnet.local.node.environment import Missing
 from linnet.local.node.grace import Grace
 from linnet.local.node.home import Home
@@ -26,7 +27,6 @@ from linnet.local.node.images import Image
 from linnet.local.node.logs import Log
 from linnet.local.node.pipes import Output, Pipes
 from linnet.local.node.runtime import Command, Process, Stdio
-from linnet.local.node.status import ContainerState, Running, Terminated, Waiting
 
 _SHOWN = 2.0  # seconds for which an end, or a failed pull, is shown before the back-off that follows it
 _OUTPUT = 10 * 2**10  # bytes of a probe's or hook's output that are kept

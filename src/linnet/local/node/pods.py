@@ -7,7 +7,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
@@ -15,34 +14,26 @@ import structlog
 from linnet.kube.errors import Conflict, NotFound
 from linnet.kube.kinds import POD
 from linnet.local.node import commands
+from linnet.local.node.adopting import adopt, reported
 from linnet.local.node.clock import Now, parse
 from linnet.local.node.container_spec import Container, is_sidecar
+from linnet.local.node.container_states import ContainerState, Waiting
 from linnet.local.node.environment import environment, hostname
 from linnet.local.node.grace import Grace
 from linnet.local.node.images import Image
 from linnet.local.node.life import Life
-from linnet.local.node.logs import rotated
 from linnet.local.node.pipes import Output
+from linnet.local.node.pod_folder import PodFolder
 from linnet.local.node.reporting import Reporter
 from linnet.local.node.resolving import resolv_conf
 from linnet.local.node.runtime import Command, Mount, Process, Sandbox, SandboxSpec, Stdio
 from linnet.local.node.spec import Object, Pod
-from linnet.local.node.status import (
-    NO_EPHEMERAL,
-    Around,
-    ContainerState,
-    Running,
-    Terminated,
-    Waiting,
-    pod_status,
-    restored,
-)
+from linnet.local.node.status import NO_EPHEMERAL, Around, pod_status
 from linnet.local.node.supplies import Supplies
-from linnet.local.node.surroundings import Launch, Surroundings
+from linnet.local.node.surroundings import Launch, Options, Surroundings
 from linnet.local.node.volumes import Directories, Volumes
 
 _RETRY = 1.0  # seconds between tries of what the kernel or the API server refused
-_LOST = 137  # exit code of what ended unseen, with its sandbox or with the node
 
 log = structlog.get_logger()
 
@@ -55,9 +46,9 @@ class PodWorker:
         self._pod = pod
         self._around = around
         options = around.options
-        self.directory = os.path.join(options.directory, pod.metadata.uid)
+        self._folder = PodFolder(os.path.join(options.directory, pod.metadata.uid))
         memory = os.path.join(options.memory, pod.metadata.uid)
-        self._volumes = Volumes(Directories(self.directory, memory))
+        self._volumes = Volumes(Directories(self._folder.path, memory))
         self.lives = {life.container.name: life for life in self._lives(pod)}
         self._sandbox: Sandbox | None = None
         self._ip = str((pod.raw.get("status") or {}).get("podIP") or "")
@@ -99,7 +90,7 @@ class PodWorker:
     async def run(self) -> None:
         """Return when nothing of the pod is left on this node, nor in the API."""
         self._adopt()
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        self._folder.make()
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(self._reporter.run())]
             if not self._over:
@@ -215,7 +206,7 @@ class PodWorker:
             except OSError as error:
                 log.warning("pod not deleted", pod=self._pod.label, error=str(error))
                 await asyncio.sleep(_RETRY)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._folder.remove()
 
     # -- steps --------------------------------------------------------------
 
@@ -231,38 +222,12 @@ class PodWorker:
         """Take over what an earlier run of this node, or an earlier sandbox, left in the states."""
         status: Object = self._pod.raw.get("status") or {}
         self._over = status.get("phase") in ("Succeeded", "Failed")
-        known = {
-            entry["name"]: entry
-            for entry in (
-                *(status.get("initContainerStatuses") or ()),
-                *(status.get("containerStatuses") or ()),
-            )
-        }
+        known = reported(status)
         for life in self.lives.values():
-            state = life.state
-            if isinstance(state.state, Waiting) and state.last is None and state.spec.name in known:
-                _restore(state, known[state.spec.name])
-            if isinstance(state.state, Running):
-                state.state = Terminated(
-                    _LOST, "Error", self.now(), state.state.started_at, state.container_id
-                )
-            state.ready = state.started = False
-            if state.init and not self._over and isinstance(state.state, Terminated):
-                state.last, state.state = state.state, Waiting("PodInitializing")
+            adopt(life.state, known.get(life.state.spec.name), self.now(), over=self._over)
 
     async def _make_sandbox(self) -> None:
-        pod, options = self._pod, self._around.options
-        aliases = tuple((alias.ip, " ".join(alias.hostnames)) for alias in pod.spec.host_aliases)
-        spec = SandboxSpec(
-            uid=pod.metadata.uid,
-            namespace=pod.metadata.namespace,
-            name=pod.metadata.name,
-            hostname=options.name if pod.spec.host_network else hostname(pod),
-            resolv_conf=resolv_conf(pod, dns=options.dns, cluster_domain=options.cluster_domain),
-            hosts=aliases,
-            directory=self.directory,
-            host_network=pod.spec.host_network,
-        )
+        spec = sandbox_spec(self._pod, self._around.options, self._folder.path)
         while True:
             try:
                 self._sandbox = await self._around.sandboxes.create(spec)
@@ -302,46 +267,25 @@ class PodWorker:
         brought = (Mount(path, path) for path in image.files)
         mounts = (*shown, *brought, *self._volumes.mounts(self._pod, container, dict(env)))
         if container.termination_message_path:
-            mounts = (*mounts, self._last_words(container))
+            mounts = (*mounts, self._folder.last_words(container))
         return commands.command(self._pod, container, image, env, mounts)
 
     async def launch(
         self, container: Container, image: Image, command: Command, stdio: Stdio, output: Output
     ) -> Process:
         """Start it. Raises OSError."""
-        scratch = os.path.join(self.directory, "hosted", container.name)
+        scratch = self._folder.scratch(container)
         return await self._around.launch(
             Launch(self._pod, container, image, command, stdio, self.sandbox, scratch, output)
         )
 
-    def _last_words(self, container: Container) -> Mount:
-        """A fresh file for the termination message, that any user of the container may write."""
-        path = self._message_path(container)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            os.fchmod(file.fileno(), 0o666)
-        return Mount(path, container.termination_message_path, read_only=False)
-
-    def _message_path(self, container: Container) -> str:
-        return os.path.join(self.directory, "messages", container.name)
-
     def termination_message(self, container: Container) -> bytes:
         """What the container left as its last words."""
-        try:
-            with open(self._message_path(container), "rb") as file:
-                return file.read(4096)
-        except FileNotFoundError:
-            return b""
+        return self._folder.termination_message(container)
 
     def log_path(self, container: Container, instance: int) -> str:
         """Where an instance writes its log; logs older than the previous instance's are deleted."""
-        directory = os.path.join(self.directory, "logs", container.name)
-        path = os.path.join(directory, f"{instance}.log")
-        old = os.path.join(directory, f"{instance - 2}.log")
-        if os.path.exists(old):
-            for file in (old, *rotated(old)):
-                os.unlink(file)
-        return path
+        return self._folder.log_path(container, instance)
 
     def say(
         self, reason: str, message: str, *, warning: bool = False, about: ContainerState | None = None
@@ -385,15 +329,15 @@ def _after(tasks: tuple[asyncio.Task[None], ...]) -> Callable[[], Awaitable[None
     return wait
 
 
-def _restore(state: ContainerState, entry: Object) -> None:
-    """Take restart count and last end from the status that the API has."""
-    state.restarts = int(entry.get("restartCount", 0))
-    state.container_id = str(entry.get("containerID", "")).rpartition("://")[2]
-    state.image_id = entry.get("imageID", "")
-    state.last = restored(entry.get("lastState") or {})
-    ended = restored(entry.get("state") or {})
-    running = (entry.get("state") or {}).get("running")
-    if ended:
-        state.state = ended
-    elif running:
-        state.state = Running(parse(running["startedAt"]))
+def sandbox_spec(pod: Pod, options: Options, directory: str) -> SandboxSpec:
+    """The sandbox that a pod wants (pure)."""
+    return SandboxSpec(
+        uid=pod.metadata.uid,
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        hostname=options.name if pod.spec.host_network else hostname(pod),
+        resolv_conf=resolv_conf(pod, dns=options.dns, cluster_domain=options.cluster_domain),
+        hosts=tuple((alias.ip, " ".join(alias.hostnames)) for alias in pod.spec.host_aliases),
+        directory=directory,
+        host_network=pod.spec.host_network,
+    )

@@ -19,11 +19,12 @@ from aiohttp import web
 
 from linnet.local.node import logs, streams
 from linnet.local.node.clock import Now, parse
+from linnet.local.node.container_states import Terminated, Waiting
 from linnet.local.node.life import Life
 from linnet.local.node.logs import LogQuery
 from linnet.local.node.pods import PodWorker
 from linnet.local.node.spec import Object
-from linnet.local.node.status import NO_EPHEMERAL, Terminated, Waiting
+from linnet.local.node.status import NO_EPHEMERAL
 
 PORT = 10250
 API_SERVER = "kube-apiserver-kubelet-client"  # the common name of the only client

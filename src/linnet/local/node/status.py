@@ -4,73 +4,17 @@ Source: Kubernetes API reference, PodStatus; "Pod Lifecycle"; a recording of a k
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
-from linnet.local.node.clock import parse, stamp
+from linnet.local.node.clock import stamp
 from linnet.local.node.container_spec import Container, is_sidecar
+from linnet.local.node.container_states import ContainerState, Running, State, Terminated, Waiting
 from linnet.local.node.spec import Ephemeral, Object, Pod
 
 RUNTIME = "containerd"  # the scheme of container IDs; tools take them apart at ://
 _OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-
-
-class Waiting(Struct, frozen=True):
-    """Not started yet, or between two tries."""
-
-    reason: str
-    message: str = ""
-
-
-class Running(Struct, frozen=True):
-    """Since when."""
-
-    started_at: datetime
-
-
-class Terminated(Struct, frozen=True):
-    """How an instance of a container ended."""
-
-    exit_code: int
-    reason: str
-    finished_at: datetime
-    started_at: datetime | None = None
-    container_id: str = ""
-    message: str = ""
-
-
-State = Waiting | Running | Terminated
-CREATING = Waiting("ContainerCreating")
-
-
-@dataclass(slots=True)
-class ContainerState:
-    """What is known of one container; its life changes it, `pod_status` reads it."""
-
-    spec: Container
-    init: bool = False
-    state: State = CREATING
-    last: Terminated | None = None
-    ready: bool = False
-    started: bool = False
-    restarts: int = 0
-    container_id: str = ""
-    image_id: str = ""
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has run, and does not now."""
-        return isinstance(self.state, Terminated)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it ended well."""
-        return isinstance(self.state, Terminated) and self.state.exit_code == 0
-
-
 NO_EPHEMERAL = "ephemeral containers are not offered by the local cluster: use kubectl exec into a container"
 
 
@@ -319,19 +263,3 @@ def qos_class(pod: Pod) -> str:
             if name not in limits or requests.get(name, limits[name]) != limits[name]:
                 return "Burstable"
     return "Guaranteed"
-
-
-def restored(entry: Mapping[str, Any]) -> Terminated | None:
-    """The end of an instance as a status entry (`state` or `lastState`) tells it; None: it had not ended."""
-    ended = entry.get("terminated")
-    if not ended:
-        return None
-    started = ended.get("startedAt")
-    return Terminated(
-        exit_code=int(ended.get("exitCode", 0)),
-        reason=ended.get("reason", ""),
-        finished_at=parse(ended["finishedAt"]),
-        started_at=parse(started) if started else None,
-        container_id=str(ended.get("containerID", "")).rpartition("://")[2],
-        message=ended.get("message", ""),
-    )
