@@ -107,6 +107,7 @@ async def test_every_namespace_gets_the_roots_and_keeps_them():
 
     assert cluster.writes == 7
     distributor.wake()
-    await asyncio.sleep(0.05)
-    assert cluster.writes == 7
+    cluster.put(NAMESPACE, namespace("d"))  # when this one has its roots, the others were looked at
+    await cluster.until(dict.fromkeys("abcd", "R2"))
+    assert cluster.writes == 8
     work.cancel()

@@ -1,28 +1,13 @@
-"""An API server for commands that read one."""
+"""The command line, run on an API server."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The administrator's kubeconfig of an API server by itself: no controllers, no node."""
-    state = tmp_path_factory.mktemp("api")
-    command = [sys.executable, "-m", "linnet.local.api", "--state", str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        path = server.stdout.readline().strip()
-        assert Path(path).exists()
-        yield path
-        server.terminate()
-        server.wait(timeout=10)
 
 
 @pytest.fixture

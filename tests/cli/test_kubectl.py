@@ -1,13 +1,8 @@
 """`linnet kubectl`: it takes every command of the guide, and prints what kubectl prints."""
 
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 
 import click
@@ -15,12 +10,11 @@ import pytest
 from click.testing import CliRunner
 from demo.guide import PAGE
 from ruamel.yaml import YAML
+from tests.e2e.clusters import NEEDS_KUBECTL, NEEDS_ROOT, Cluster, cluster
 
 from linnet.cli.faults import UserError
 from linnet.cli.kubectl import show
 from linnet.cli.kubectl.command import kubectl
-from linnet.local import preflight
-from linnet.local.paths import local_paths
 
 _BASH = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -93,29 +87,10 @@ def test_order_by_a_field() -> None:
 
 
 @pytest.fixture(scope="module")
-def variables() -> Iterator[dict[str, str]]:
-    """The environment of a local cluster of its own."""
-    directory = tempfile.mkdtemp(prefix="lk-")
-    os.mkdir(f"{directory}/r")
-    paths = local_paths(f"{directory}/s", f"{directory}/r")
-    if found := preflight.problems(paths):
-        shutil.rmtree(directory)
-        pytest.skip(found[0])
-    own = {
-        "XDG_STATE_HOME": f"{directory}/s",
-        "XDG_RUNTIME_DIR": f"{directory}/r",
-        "KUBECONFIG": paths.kubeconfig,
-    }
-    variables = {**os.environ, **own}
-    local = [sys.executable, "-m", "linnet.cli", "local"]
-    try:
-        subprocess.run([*local, "up"], env=variables, check=True, capture_output=True, timeout=100)
-        yield variables
-    finally:
-        subprocess.run(
-            [*local, "down", "--purge"], env=variables, check=True, capture_output=True, timeout=100
-        )
-        shutil.rmtree(directory)
+def local() -> Iterator[Cluster]:
+    """A local cluster of its own."""
+    with cluster() as made:
+        yield made
 
 
 THINGS = """
@@ -137,28 +112,21 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 AGE = re.compile(r"\b\d+[smh]\d*[smh]?\b *")
 
 
-def real(variables: dict[str, str], *words: str, stdin: str = "") -> tuple[int, str]:
-    done = subprocess.run(
-        ["kubectl", *words],
-        env=variables,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+def real(local: Cluster, *words: str, text: str = "") -> tuple[int, str]:
+    done = local.call("kubectl", *words, text=text)
     return done.returncode, AGE.sub("AGE ", done.stdout + done.stderr)
 
 
-def thin(variables: dict[str, str], *words: str, stdin: str = "") -> tuple[int, str]:
-    done = CliRunner().invoke(kubectl, words, input=stdin, env=variables)
+def thin(local: Cluster, *words: str, text: str = "") -> tuple[int, str]:
+    done = CliRunner().invoke(kubectl, words, input=text, env=local.variables)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, AGE.sub("AGE ", done.stdout + done.stderr)
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="compares with kubectl: install it to run this test")
-def test_it_prints_what_kubectl_prints(variables: dict[str, str]) -> None:
+@NEEDS_ROOT
+@NEEDS_KUBECTL
+def test_it_prints_what_kubectl_prints(local: Cluster) -> None:
     """The same words and exit codes for what changes, and for what reads."""
     changes: list[tuple[str, ...]] = [
         ("create", "namespace", "NS"),
@@ -173,8 +141,8 @@ def test_it_prints_what_kubectl_prints(variables: dict[str, str]) -> None:
         ("apply", "-f", "/nowhere.yaml"),
         ("rollout", "status", "deployment/web", "-n", "NS", "--timeout=100s"),
     ]
-    different = differing(variables, changes)
-    pod = real(variables, "get", "pods", "-n", "real", "-o", "name")[1].split()[0]
+    different = differing(local, changes)
+    pod = real(local, "get", "pods", "-n", "real", "-o", "name")[1].split()[0]
     for line in (
         "get pods -n real",
         "-n real get pods -l app=web --no-headers",
@@ -196,24 +164,24 @@ def test_it_prints_what_kubectl_prints(variables: dict[str, str]) -> None:
         "delete service missing -n real",
     ):
         words = tuple(line.split())
-        if not same(thin(variables, *words), real(variables, *words)):
+        if not same(thin(local, *words), real(local, *words)):
             different.append(words)
     changes = [
         ("rollout", "restart", "deployment", "-n", "NS"),
         ("rollout", "status", "deployment", "-n", "NS", "--timeout=100s"),
         ("delete", "service", "web", "-n", "NS"),
     ]
-    assert different + differing(variables, changes) == []
+    assert different + differing(local, changes) == []
 
 
-def differing(variables: dict[str, str], changes: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def differing(local: Cluster, changes: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Run each by both clients, in a namespace of its own; those of which code or output differ."""
     return [
         words
         for words in changes
         if not same(
             *(
-                as_real(client(variables, *(word.replace("NS", name) for word in words), stdin=THINGS))
+                as_real(client(local, *(word.replace("NS", name) for word in words), text=THINGS))
                 for client, name in ((thin, "thin"), (real, "real"))
             ),
             last_line=words[:2] == ("rollout", "status"),  # what it saw meanwhile differs

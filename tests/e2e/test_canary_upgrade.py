@@ -1,40 +1,20 @@
 """The guide: its commands, typed verbatim into a shell with the real kubectl, under load; nothing fails."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from demo.play import ROOT, environment, play
+from demo.play import play
 from demo.shell import Shell
+from tests.e2e.clusters import NEEDS_KUBECTL, NEEDS_ROOT, typed
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the local cluster makes network namespaces: run as root"),
-    pytest.mark.skipif(
-        not shutil.which("kubectl"),
-        reason="needs the real kubectl: install kubernetes-client or google-cloud-cli-kubectl",
-    ),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), NEEDS_ROOT, NEEDS_KUBECTL]
 
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
     """A shell on a fresh local cluster of its own."""
-    home = Path(tempfile.mkdtemp(prefix="lt-"))  # short: sockets have paths of at most 107 bytes
-    with Shell(environment(home / "s", home / "r"), directory=str(ROOT)) as shell:
-        try:
-            for command in ("linnet local up", 'eval "$(linnet local env)"'):
-                outcome = shell.type(command)
-                assert outcome.code == 0, outcome.output
-            yield shell
-        finally:
-            down = shell.type("linnet local down --purge")
-            shutil.rmtree(home, ignore_errors=True)
-            assert down.code == 0, down.output
+    with typed() as made:
+        yield made.shell
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ GATEWAY = ProxyClaim(ProxyKind.ROUTER, "gateway-1", "istio-system")
 # Each step of shrinking costs three Envoys: a failure is shown as it was found.
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.reuse, Phase.generate],
 )

@@ -1,9 +1,6 @@
-"""Planes and an API server for tests."""
+"""Planes and what they render to."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,17 +31,3 @@ def rendered() -> Callable[[Plane], dict[str, Object]]:
         return {f"{o['kind']}/{o['metadata']['name']}": o for o in (*objects, *default_objects(made))}
 
     return render
-
-
-@pytest.fixture(scope="module")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The administrator's kubeconfig of an API server by itself: no controllers, no node."""
-    state = tmp_path_factory.mktemp("api")
-    command = [sys.executable, "-m", "linnet.local.api", "--state", str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        path = server.stdout.readline().strip()
-        assert Path(path).exists()
-        yield path
-        server.terminate()
-        server.wait(timeout=10)

@@ -207,10 +207,6 @@ class StateOfTheWorld(Conversation):
 
 
 TestDelta = Conversation.TestCase
-TestDelta.settings = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, report_multiple_bugs=False
-)
+TestDelta.settings = settings(max_examples=200, stateful_step_count=30, report_multiple_bugs=False)
 TestStateOfTheWorld = StateOfTheWorld.TestCase
-TestStateOfTheWorld.settings = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, report_multiple_bugs=False
-)
+TestStateOfTheWorld.settings = settings(max_examples=200, stateful_step_count=30, report_multiple_bugs=False)

@@ -476,7 +476,7 @@ _ODD = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(ask=st.one_of(_asks(), _asks(), _asks(), _ODD))
 def test_no_request_makes_the_server_fail(caller: Caller, ask: Ask) -> None:
     """Every answer is a success or a refusal as Kubernetes words it; a refusal is a Status with its code."""
