@@ -20,6 +20,7 @@ from tests.e2e.asking import (
     virtual_service,
 )
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
+from tests.e2e.failing import reject, scorecard, serve, verdicts
 
 from linnet.kube.client import Client
 from linnet.kube.errors import ApiError
@@ -197,6 +198,34 @@ async def test_h10_configuration_of_nobody_is_named(both: Cluster, client: Clien
     said = both.attempt("x", "precheck").stdout
     assert f"lost.{team}" in said or f"{team}/lost" in said
     assert "tagged" not in said
+
+
+async def test_h12_a_canary_that_does_worse_is_called_worse(both: Cluster, space) -> None:
+    """Its requests fail (nobody listens behind a proxy), a proxy rejects a listener: said, with the cause."""
+    serve(both, await space(rev="1-0-0"), well=True)
+    bad = await space(rev="canary")
+    serve(both, bad, well=False)
+    reject(both, bad, "canary")
+
+    async def found() -> bool:
+        cards = scorecard(both)
+        old, new = verdicts(cards["1-0-0"]), verdicts(cards["canary"])
+        return (
+            new["configuration"][0] == "problem"
+            and new.get("failures") == ("worse", "1-0-0")
+            and old.get("failures") == ("ok", "")
+            and old["configuration"] == ("ok", "")
+        )
+
+    await until(found, 200)
+    checked = both.attempt("revision", "status", "canary", "--check", "-o", "json")
+    assert checked.returncode == 1
+    [card] = [one for one in json.loads(checked.stdout) if one["revision"] == "canary"]
+    [rejected] = card["proxies"]["rejecting"]
+    assert (rejected["proxy"].split("-")[0], rejected["type"]) == ("door", "LDS")
+    assert "9999" in rejected["reason"]
+    by_subject = {one["about"]: one for one in card["judgement"]}
+    assert f".{bad}: " in by_subject["failures"]["text"]
 
 
 async def test_h16_a_file_names_exactly_one_revision(both: Cluster, client: Client, tmp_path) -> None:

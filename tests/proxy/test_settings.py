@@ -1,6 +1,7 @@
 """What an agent is told, and what it makes of it."""
 
 import json
+import re
 
 import pytest
 
@@ -165,3 +166,22 @@ def test_own_listeners_are_on_the_pods_address():
     """A listener on all addresses would answer for other pods' readiness."""
     for listener in bootstrap(settings())["static_resources"]["listeners"]:
         assert listener["address"]["socket_address"]["address"] == "10.244.0.7"
+
+
+@pytest.mark.parametrize(
+    ("role", "kept", "left"), [("sidecar", "inbound", "outbound"), ("router", "outbound", "inbound")]
+)
+def test_who_answers_requests_counts_them(role: str, kept: str, left: str) -> None:
+    """A sidecar those to its application, a gateway those from outside; statuses, resets and times only."""
+    patterns = bootstrap(settings("proxy", role))["stats_config"]["stats_matcher"]["inclusion_list"][
+        "patterns"
+    ]
+    regexes = [pattern["safe_regex"]["regex"] for pattern in patterns if "safe_regex" in pattern]
+
+    def counts(name: str) -> bool:
+        return any(re.fullmatch(regex, name) for regex in regexes)
+
+    for name in ("downstream_rq_2xx", "downstream_rq_5xx", "downstream_rq_rx_reset", "downstream_rq_time"):
+        assert counts(f"http.{kept}_0.0.0.0_8080;.{name}")
+        assert not counts(f"http.{left}_0.0.0.0_8080;.{name}")
+    assert not counts(f"http.{kept}_0.0.0.0_8080;.downstream_cx_length_ms")

@@ -8,6 +8,7 @@ import click
 from linnet.cli import complete, notes, options, output
 from linnet.cli.faults import UserError
 from linnet.cli.revision_history import history
+from linnet.cli.revision_status import status
 from linnet.cli.tag import tag
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def describe(name: str, form: str, verbose: bool) -> None:  # noqa: ARG001
     print(output.dump(document(row), form) if form != "table" else "\n".join(_lines(row)))
 
 
-for _command in (history, tag):
+for _command in (history, status, tag):
     revision.add_command(_command)
 
 
