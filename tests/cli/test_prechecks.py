@@ -211,3 +211,16 @@ def test_on_a_cluster_with_a_typo(run: Run) -> None:
     assert run("precheck", "--output-threshold", "Error").returncode == 0
     assert run("precheck", "-n", "other").returncode == 0
     assert run("precheck", "--from-version", "soon").returncode == 1
+
+
+@pytest.mark.unit
+def test_a_webhook_that_nobody_answers() -> None:
+    """Its pods would be refused: an error, with what to look at."""
+    serving = {**named("Service", "istiod-old"), "spec": {"ports": [{"name": "https-webhook", "port": 443}]}}
+    found = [f for f in check(replaced(services=[serving], slices=[]), OLD) if f.code == "LIN0108"]
+    assert [(f.level, f.origin) for f in found[:2]] == [
+        (Level.Error, "Webhook istio-revision-tag-prod"),
+        (Level.Error, "Webhook istio-sidecar-injector-old"),
+    ]
+    assert "has no endpoint that is ready, so what it matches is refused" in found[0].message
+    assert "kubectl describe service,deployment -n istio-system istiod-old" in found[0].remedy

@@ -10,7 +10,7 @@ import pytest
 
 from linnet.install.overlap import overlaps
 from linnet.install.plane import Plane
-from linnet.install.webhooks import default_tag, injector
+from linnet.install.webhooks import UNTOUCHED, default_tag, injector
 from linnet.kube.selectors import matches
 
 pytestmark = pytest.mark.unit
@@ -98,3 +98,19 @@ def test_overlaps_are_found_before_anything_is_applied(plane: Callable[..., Plan
     ]
     found = overlaps([foreign], [injector(new)])
     assert "is injected by istio-sidecar-injector-canary and somebody-elses" in found[0]
+
+
+@pytest.mark.parametrize("shape", ["un-revisioned", "before the tag", "revisioned"])
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_the_cluster_itself_never_waits_for_us(plane: Callable[..., Plane], shape: str, name: str) -> None:
+    """Whoever labels kube-system or a pod in it: nobody asks an istiod, which may be down, about its pods."""
+    for injection, space, inject, own in product(
+        (None, "enabled", "disabled"),
+        (None, "canary", "default"),
+        (None, "true"),
+        (None, "canary", "default"),
+    ):
+        spaces = {INJECTION: injection, REV: space, "kubernetes.io/metadata.name": name}
+        pods = {INJECT: inject, REV: own}
+        kept = [{k: v for k, v in labels.items() if v is not None} for labels in (spaces, pods)]
+        assert calls(cluster(plane, shape), kept[0], kept[1]) == []

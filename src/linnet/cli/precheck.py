@@ -122,6 +122,7 @@ async def _gather(namespace: str, *, control_plane: bool) -> Facts:
                 )
             }
             maps = tasks.create_task(everything(kinds.CONFIG_MAP, namespace))
+            slices = tasks.create_task(everything(kinds.ENDPOINT_SLICE, namespace))
             istio = [tasks.create_task(everything(kind, labels=REV)) for kind in kinds.ISTIO]
         held = {kind: task.result() for kind, task in lists.items()}
         old = [
@@ -138,6 +139,7 @@ async def _gather(namespace: str, *, control_plane: bool) -> Facts:
             injectors=held[kinds.MUTATING_WEBHOOK],
             validators=held[kinds.VALIDATING_WEBHOOK],
             services=held[kinds.SERVICE],
+            slices=slices.result(),
             config_maps=maps.result(),
             istio_objects=[obj for task in istio for obj in task.result()],
             nodes=held.get(kinds.NODE, ()),

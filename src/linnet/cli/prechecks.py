@@ -16,6 +16,7 @@ from linnet.install.overlap import overlaps
 from linnet.install.plane import NAME, Plane, suffixed
 from linnet.install.skew import Level as Verdict
 from linnet.install.skew import Proxy, Running, judge
+from linnet.upgrade.calling import ROOT, ROOT_KEY, Targets, uncallable
 from linnet.upgrade.health import dangling
 from linnet.upgrade.injection import INJECTION, labels_of, unknown
 
@@ -57,6 +58,7 @@ class Facts(Struct, frozen=True):
     injectors: Sequence[Object] = ()
     validators: Sequence[Object] = ()
     services: Sequence[Object] = ()
+    slices: Sequence[Object] | None = None  # of the control plane's namespace; None: nobody looked
     config_maps: Sequence[Object] = ()  # of the control plane's namespace
     istio_objects: Sequence[Object] = ()  # those that have a label istio.io/rev
     nodes: Sequence[Object] = ()
@@ -110,12 +112,25 @@ def _webhooks(facts: Facts) -> Iterator[Finding]:
         level = Level.Error if entry.blocks else Level.Warning
         remedy = "delete it, or let the tag name a revision that is there"
         yield Finding("IST0139", level, f"Webhook {entry.webhook}", str(entry), remedy)
+    if facts.slices is not None:
+        targets = Targets(facts.services, facts.slices, _roots(facts))
+        for vain in uncallable(hooks, targets, facts.namespace):
+            if vain.webhook == LEGACY.format(facts.namespace):
+                continue
+            level = Level.Error if vain.blocks else Level.Warning
+            yield Finding("LIN0108", level, f"Webhook {vain.webhook}", str(vain), vain.remedy)
     for text in overlaps(facts.injectors, []):
         yield Finding("IST0139", Level.Error, "", text, "remove one of them, or relabel")
     if facts.blocked:
         message = f"the validator of an older Istio refuses every Istio object: {facts.blocked}"
         remedy = "linnet install removes it, or lets it pass"
         yield Finding("LIN0103", Level.Warning, f"Webhook {LEGACY.format(facts.namespace)}", message, remedy)
+
+
+def _roots(facts: Facts) -> str:
+    """The mesh's roots, as pods get them."""
+    maps = (obj for obj in facts.config_maps if obj["metadata"]["name"] == ROOT)
+    return next((str((obj.get("data") or {}).get(ROOT_KEY) or "") for obj in maps), "")
 
 
 def _namespaces(facts: Facts) -> Iterator[Finding]:

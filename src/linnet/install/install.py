@@ -26,7 +26,7 @@ from linnet.install.versions import parse
 from linnet.install.webhooks import default_tag, injector
 from linnet.kube.client import Client
 from linnet.kube.errors import AlreadyExists, NotFound
-from linnet.kube.kinds import CUSTOM_RESOURCE_DEFINITION, MUTATING_WEBHOOK, NAMESPACE
+from linnet.kube.kinds import CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, MUTATING_WEBHOOK, NAMESPACE
 
 
 class Installed(Struct, frozen=True):
@@ -90,11 +90,25 @@ async def install_plane(
     objects = tuple(pilot.objects(plane, active=start.active))
     changes += await apply_component(client, Component("Pilot", objects), seconds=seconds, report=report)
     changes += await prune(client, plane, "Pilot", objects)
+    notes += await _awaken(client, plane)
     try:
         more, said = await _prove(client, plane, start, seconds=seconds, report=report)
     except NotReady as error:
         raise ApplyError(str(error)) from error
     return _installed(plane, start, [*changes, *more], [*notes, *said])
+
+
+async def _awaken(client: Client, plane: Plane) -> list[str]:
+    """Give an istiod that was scaled to nothing a replica: autoscalers leave it alone then.
+
+    How many replicas there are is otherwise not ours to say. Nothing of this revision could work without one.
+    """
+    live = await find(client, pilot.deployment(plane))
+    if live is None or (live.get("spec") or {}).get("replicas", 1) != 0:
+        return []
+    meta = live["metadata"]
+    await client.patch(DEPLOYMENT, meta["name"], meta["namespace"], {"spec": {"replicas": 1}})
+    return [f"Deployment {meta['name']} was scaled to 0: it has 1 replica again"]
 
 
 def _installed(plane: Plane, start: Start, changes: Sequence[Change], notes: Sequence[str]) -> Installed:

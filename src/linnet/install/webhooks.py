@@ -33,6 +33,11 @@ def _absent(key: str) -> Requirement:
     return {"key": key, "operator": "DoesNotExist"}
 
 
+# Pods of these are never injected. Asking about them would only stop them when nobody answers, whoever labels
+# the namespace or the pod.
+_OTHERS = _not_in("kubernetes.io/metadata.name", *UNTOUCHED)
+
+
 def selectors(
     name: str, *, default: bool, everywhere: bool
 ) -> list[tuple[str, list[Requirement], list[Requirement]]]:
@@ -51,9 +56,9 @@ def selectors(
             ("object.", [_absent(_INJECTION), _absent(REV)], [_in(_INJECT, "true"), _absent(REV)]),
         ]
     if default and everywhere:
-        bare = [_absent(_INJECTION), _absent(REV), _not_in("kubernetes.io/metadata.name", *UNTOUCHED)]
+        bare = [_absent(_INJECTION), _absent(REV)]
         rows.append(("auto.", bare, [_absent(_INJECT), _absent(REV)]))
-    return rows
+    return [(prefix, [*namespaces, _OTHERS], objects) for prefix, namespaces, objects in rows]
 
 
 def _injector_entries(plane: Plane, name: str, *, default: bool, active: bool = True) -> list[Object]:

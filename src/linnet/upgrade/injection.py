@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from linnet.install.marks import REV, TAG_LABEL
 from linnet.install.plane import NAME
-from linnet.install.webhooks import SUFFIX
+from linnet.install.webhooks import SUFFIX, UNTOUCHED
 from linnet.kube.selectors import matches
 
 INJECTION, INJECT = "istio-injection", "sidecar.istio.io/inject"
@@ -75,7 +75,8 @@ def unknown(hooks: Sequence[Object], namespaces: Iterable[Object]) -> list[tuple
     """Namespaces whose label `istio.io/rev` names nobody, with the label: their pods get no proxy."""
     found = []
     for namespace in namespaces:
-        labels = labels_of(namespace)
-        if REV in labels and INJECTION not in labels and not injectors(hooks, labels, {}):
-            found.append((namespace["metadata"]["name"], labels[REV]))
+        labels, name = labels_of(namespace), namespace["metadata"]["name"]
+        asks = REV in labels and INJECTION not in labels and name not in UNTOUCHED
+        if asks and not injectors(hooks, labels, {}):
+            found.append((name, labels[REV]))
     return sorted(found)

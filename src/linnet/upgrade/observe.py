@@ -9,7 +9,17 @@ from linnet.install.marks import REV
 from linnet.install.plane import NAME
 from linnet.kube.client import Client
 from linnet.kube.errors import NotFound
-from linnet.kube.kinds import MUTATING_WEBHOOK, NAMESPACE, POD, SERVICE, VALIDATING_WEBHOOK, Kind
+from linnet.kube.kinds import (
+    CONFIG_MAP,
+    ENDPOINT_SLICE,
+    MUTATING_WEBHOOK,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    VALIDATING_WEBHOOK,
+    Kind,
+)
+from linnet.upgrade.calling import ROOT, ROOT_KEY
 from linnet.upgrade.users import Observed
 from linnet.upgrade.workloads import WORKLOADS
 
@@ -31,6 +41,8 @@ async def observe(client: Client, namespace: str, *, seconds: float = 15.0, ask:
         injectors = tasks.create_task(everything(MUTATING_WEBHOOK))
         validators = tasks.create_task(everything(VALIDATING_WEBHOOK))
         services = tasks.create_task(everything(SERVICE))
+        slices = tasks.create_task(client.list(ENDPOINT_SLICE, namespace))
+        roots = tasks.create_task(_roots(client, namespace))
         workloads = [tasks.create_task(everything(kind)) for kind in WORKLOADS]
     istiods = [pod for pod in pods.result() if _is_istiod(pod, namespace)]
     return Observed(
@@ -42,7 +54,17 @@ async def observe(client: Client, namespace: str, *, seconds: float = 15.0, ask:
         services=services.result(),
         workloads=[obj for task in workloads for obj in task.result()],
         streams=await streams(client, istiods, seconds=seconds) if ask else {},
+        slices=slices.result().items,
+        roots=roots.result(),
     )
+
+
+async def _roots(client: Client, namespace: str) -> str:
+    try:
+        found = await client.get(CONFIG_MAP, ROOT, namespace)
+    except NotFound:
+        return ""
+    return str((found.get("data") or {}).get(ROOT_KEY) or "")
 
 
 def _is_istiod(pod: Mapping[str, Any], namespace: str) -> bool:

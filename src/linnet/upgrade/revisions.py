@@ -1,6 +1,6 @@
 """What each revision is, who is on it, and whether its webhooks work (pure)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -8,6 +8,7 @@ from msgspec import Struct
 from linnet.install.marks import COMPONENT, DEACTIVATED, TAG_LABEL
 from linnet.install.plane import NAME, suffixed
 from linnet.kube.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
+from linnet.upgrade.calling import Targets, Uncallable, uncallable
 from linnet.upgrade.fleet import INSTALLED, Gateway
 from linnet.upgrade.health import dangling
 from linnet.upgrade.injection import entries, injectors, labels_of, revision_label
@@ -126,6 +127,9 @@ def _problems(seen: Seen, name: str, deployment: Object | None, hooks: Sequence[
     service = suffixed("istiod", suffix)
     if deployment is None:
         yield f"Deployment {service} is missing"
+    elif (deployment.get("spec") or {}).get("replicas", 1) == 0:
+        scale = f"kubectl scale deployment -n {seen.observed.namespace} {service} --replicas 1"
+        yield f"Deployment {service} is scaled to 0: {scale}"
     elif not (deployment.get("status") or {}).get("readyReplicas"):
         yield f"no istiod is ready: kubectl describe pods -n {seen.observed.namespace} -l istio.io/rev={name}"
     for kind, wanted in (
@@ -142,14 +146,25 @@ def _problems(seen: Seen, name: str, deployment: Object | None, hooks: Sequence[
     for entry in dangling(hooks, seen.observed.services, seen.observed.namespace):
         if not (deployment is None and entry.service.startswith(f"{service}.")):
             yield str(entry)
-    yield from _faults(hooks)
+    vain = _uncallable(seen, hooks)
+    yield from map(str, vain)
+    yield from _faults(hooks, {found.webhook for found in vain})
 
 
-def _faults(hooks: Sequence[Object]) -> Iterable[str]:
+def _uncallable(seen: Seen, hooks: Sequence[Object]) -> list[Uncallable]:
+    observed = seen.observed
+    if observed.slices is None:
+        return []
+    targets = Targets(observed.services, observed.slices, observed.roots)
+    return uncallable(hooks, targets, observed.namespace)
+
+
+def _faults(hooks: Sequence[Object], said: Collection[str]) -> Iterable[str]:
+    """What else is wrong with webhooks; of those in `said` it is known that nobody can call them."""
     for hook in hooks:
         name = hook["metadata"]["name"]
         unsigned = [e for e in hook.get("webhooks") or () if calls(e)[1] and not _bundle(e)]
-        if unsigned:
+        if unsigned and name not in said:
             yield f"{name}: no CA bundle yet, so the API server cannot call it"
         if hook["kind"] == "ValidatingWebhookConfiguration" and any(
             entry.get("failurePolicy") == "Ignore" for entry in hook.get("webhooks") or ()

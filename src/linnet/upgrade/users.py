@@ -34,6 +34,8 @@ class Observed(Struct, frozen=True):
     streams: Mapping[str, frozenset[str] | None] = {}
     services: Sequence[Object] = ()
     workloads: Sequence[Object] = ()  # Deployments and other makers of pods
+    slices: Sequence[Object] | None = None  # EndpointSlices; None: nobody looked
+    roots: str = ""  # the mesh's roots in PEM; empty: not known
 
 
 class User(Struct, frozen=True, order=True):
