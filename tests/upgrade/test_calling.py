@@ -83,6 +83,20 @@ def test_no_such_port() -> None:
     assert "has no port 444" in found(renumbered, [SERVICE], slices())[0]
 
 
+def test_remedies_of_ports() -> None:
+    """An installation makes Services and its own webhooks; tags are set again."""
+    made = hooks()[:2]
+    lost = {**SERVICE, "spec": {**SERVICE["spec"], "ports": []}}
+    again = "linnet install --revision canary"
+    remedies = [one.remedy for one in uncallable(made, Targets([lost], [], ROOTS), "istio-system")]
+    assert remedies == [again, again]
+    for hook in made:
+        for entry in hook["webhooks"]:
+            entry["clientConfig"]["service"]["port"] = 444
+    remedies = [one.remedy for one in uncallable(made, Targets([SERVICE], [], ROOTS), "istio-system")]
+    assert remedies == ["linnet tag set prod --revision canary --overwrite", again]
+
+
 def test_no_pod_has_the_port() -> None:
     """A named target port that no pod has is left out of the EndpointSlice."""
     part = slices()

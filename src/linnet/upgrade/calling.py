@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from linnet.install.marks import DEACTIVATED
+from linnet.install.marks import DEACTIVATED, REV, TAG_LABEL
+from linnet.install.plane import NAME
 from linnet.upgrade.users import calls
 
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -53,7 +54,7 @@ def uncallable(hooks: Iterable[Object], targets: Targets, namespace: str) -> lis
             ours = calls(entry)[0] == namespace and entry["name"].endswith(".istio.io")
             if service is None or not ours or _rests(entry):
                 continue
-            if fault := next(_faults(entry, service, targets), None):
+            if fault := next(_faults(hook, entry, service, targets), None):
                 blocks = entry.get("failurePolicy", "Fail") == "Fail"
                 found.append(Uncallable(hook["metadata"]["name"], fault[0], blocks, fault[1]))
                 break
@@ -65,7 +66,7 @@ def _rests(entry: Object) -> bool:
     return DEACTIVATED in ((entry.get("namespaceSelector") or {}).get("matchLabels") or {})
 
 
-def _faults(entry: Object, service: Object, targets: Targets) -> Iterator[tuple[str, str]]:
+def _faults(hook: Object, entry: Object, service: Object, targets: Targets) -> Iterator[tuple[str, str]]:
     """What is wrong, and the remedy; the first is what the API server meets first."""
     client = entry["clientConfig"]
     namespace, name = calls(entry)
@@ -73,8 +74,7 @@ def _faults(entry: Object, service: Object, targets: Targets) -> Iterator[tuple[
     ports = (service.get("spec") or {}).get("ports") or ()
     port = next((p for p in ports if p.get("port") == number), None)
     if port is None:
-        again = "linnet install for its revision makes the Service and the webhook anew"
-        yield f"its Service {name}.{namespace} has no port {number}", again
+        yield f"its Service {name}.{namespace} has no port {number}", _anew(hook, number)
     elif not _ready(service, port, targets.slices):
         look = f"kubectl describe service,deployment -n {namespace} {name}"
         yield f"its Service {name}.{namespace} has no endpoint that is ready", f"bring its istiod up: {look}"
@@ -84,6 +84,15 @@ def _faults(entry: Object, service: Object, targets: Targets) -> Iterator[tuple[
     elif (roots := _certificates(targets.roots)) and not bundle & roots:
         why = "its CA bundle is none of the mesh's roots, by which its istiod is known"
         yield why, "its istiod writes it, when it runs: see the istiod's log"
+
+
+def _anew(hook: Object, number: int) -> str:
+    """What makes the Service, or the webhook that calls a port which it never had, as it should be."""
+    labels = hook["metadata"].get("labels") or {}
+    revision, tag = labels.get(REV, NAME), labels.get(TAG_LABEL)
+    if tag and number != _HTTPS:
+        return f"linnet tag set {tag} --revision {revision} --overwrite"
+    return f"linnet install --revision {revision}"
 
 
 def _ready(service: Object, port: Object, slices: Sequence[Object]) -> bool:
