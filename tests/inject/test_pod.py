@@ -281,6 +281,18 @@ def test_a_name_is_needed(configuration: Configure, pod: MakePod, field: str) ->
 
 
 @pytest.mark.parametrize(
+    ("containers", "told"),
+    [(5, "containers: expected a list"), (["main"], r"containers\[0\]: expected a map")],
+)
+def test_shapes_that_nobody_has_checked(
+    configuration: Configure, pod: MakePod, containers: Any, told: str
+) -> None:
+    """As a file for `kube-inject` may have them."""
+    with pytest.raises(InjectionError, match=told):
+        injected(pod(None, None, containers=containers), "shop", configuration())
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("ISTIO_KUBE_APP_PROBERS", "[1]"),

@@ -170,6 +170,9 @@ def _pod(template: Object, owner: Object, configuration: "Configuration", namesp
     meta = owner.get("metadata") or {}
     name, where = f"{owner['kind']} {meta.get('name', '')}", str(meta.get("namespace") or namespace)
     pod = {**template, "metadata": template.get("metadata") or {}, "spec": template.get("spec") or {}}
+    for field in ("metadata", "spec"):
+        if not isinstance(pod[field], dict):
+            raise UserError(f"{name}: {field} of its pod template: expected a mapping")
     decision = decide(pod, where, configuration)
     for warning in decision.warnings:
         print(f"Warning: {name}: {warning}", file=sys.stderr)

@@ -87,7 +87,12 @@ def _without(spec: Object, noted: str, own: str, annotated: Mapping[str, str]) -
 def _check_names(spec: Mapping[str, Any]) -> None:
     """Kubernetes checks pods only after the webhooks, which find their way by names."""
     for field in _NAMED:
-        for index, item in enumerate(spec.get(field) or ()):
+        items = spec.get(field) or []
+        if not isinstance(items, list):
+            raise InjectionError(f"spec.{field}: expected a list")
+        for index, item in enumerate(items):
+            if not isinstance(item, dict):
+                raise InjectionError(f"spec.{field}[{index}]: expected a mapping")
             if not item.get("name"):
                 raise InjectionError(f"spec.{field}[{index}]: has no name")
 
