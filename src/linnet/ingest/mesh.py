@@ -50,6 +50,9 @@ class Options(Struct, frozen=True):
     usual: MeshConfig = MeshConfig()
 
 
+USUAL = Options()
+
+
 class Mesh(Struct, frozen=True, eq=False):
     """The mesh after some changes.
 
@@ -70,7 +73,7 @@ class Mesh(Struct, frozen=True, eq=False):
     revisions: Revisions = Revisions(frozenset())
 
 
-def empty(options: Options = Options()) -> Mesh:  # noqa: B008  (immutable)
+def empty(options: Options = USUAL) -> Mesh:
     """A mesh without objects."""
     nothing: Mapping[str, Mapping[Key, Raw]] = MappingProxyType({})
     return _anew(options, options.usual, nothing)
@@ -176,32 +179,14 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
     configuration = advance_configuration(mesh.configuration, istio, config, problems)
     fold = Fold(mesh.registry, config, configuration.modes)
     credentials = Draft(mesh.snapshot.credentials)
-    steps = {
-        "Service": fold.service,
-        "EndpointSlice": fold.slice,
-        "Pod": fold.pod,
-    }
-    entries = {"ServiceEntry": fold.entry, "WorkloadEntry": fold.workload_entry}
-    for (kind, *name), raw in changes.items():
-        key = (name[0], name[1])
-        if kind in steps:
-            steps[kind](key, raw)
-        elif kind in entries:
-            entries[kind](key, ours[(kind, *key)])
-        elif kind == "Secret":
-            _credential(key, raw, credentials, problems)
+    _fold(fold, {**changes, **ours}, credentials, problems)
     if configuration.modes is not mesh.configuration.modes:
         fold.modes_changed()
     registry = fold.result()
     for ref, found in fold.problems.items():
         present = ref in problems.result() or found or (ref.namespace, ref.name) in objects.get(ref.kind, {})
         problems.put(ref, found if present else None)
-    for (kind, *name), raw in changes.items():
-        ref = Ref(kind, name[0], name[1])
-        if raw is None:
-            problems.put(ref, None)
-        elif ours.get((kind, name[0], name[1]), raw) is None:
-            problems.put(ref, (owners.orphan(ref, raw),) if owners.nobodys(raw) else None)
+    _disown(changes, ours, owners, problems)
     snapshot = _snapshot(mesh.snapshot, registry, configuration, credentials.result())
     own = problems.result()
     pods = ((namespace, name) for kind, namespace, name in changes if kind == "Pod")
@@ -212,6 +197,39 @@ def _folded(mesh: Mesh, changes: Changes, objects: Mapping[str, Mapping[Key, Raw
     others = ((mesh.configuration.conflicts, configuration.conflicts), (mesh.missing, lacked))
     told = _told(mesh.problems, own, problems.touched, others)
     return Mesh(mesh.options, objects, registry, configuration, snapshot, own, told, served, lacked, owners)
+
+
+def _fold(
+    fold: Fold,
+    changes: Changes,
+    credentials: Draft[Key, Credential],
+    problems: Draft[Ref, tuple[Problem, ...]],
+) -> None:
+    """Take in what the registry and the credentials are made of."""
+    steps = {
+        "Service": fold.service,
+        "EndpointSlice": fold.slice,
+        "Pod": fold.pod,
+        "ServiceEntry": fold.entry,
+        "WorkloadEntry": fold.workload_entry,
+    }
+    for (kind, namespace, name), raw in changes.items():
+        if kind in steps:
+            steps[kind]((namespace, name), raw)
+        elif kind == "Secret":
+            _credential((namespace, name), raw, credentials, problems)
+
+
+def _disown(
+    changes: Changes, ours: Changes, owners: Revisions, problems: Draft[Ref, tuple[Problem, ...]]
+) -> None:
+    """Forget the problems of what is gone, or another revision's; say so of what is nobody's."""
+    for change, raw in changes.items():
+        ref = Ref(*change)
+        if raw is None:
+            problems.put(ref, None)
+        elif ours.get(change, raw) is None:
+            problems.put(ref, (owners.orphan(ref, raw),) if owners.nobodys(raw) else None)
 
 
 Problems = Mapping[Ref, tuple[Problem, ...]]
