@@ -19,7 +19,6 @@ _KEYS: Mapping[str, str] = {  # field: the key by which its items are merged
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-_WHOLE = frozenset({"command", "args"})  # replaced, never merged
 _SOURCES = frozenset(  # a volume has one source: a new one replaces the old one
     """awsElasticBlockStore azureDisk azureFile cephfs cinder configMap csi downwardAPI emptyDir ephemeral fc
     flexVolume flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim

@@ -177,12 +177,3 @@ class Plane(Struct, frozen=True):
         own = "" if revision == NAME else revision
         spec: dict[str, Any] = overlay(self.spec, {"revision": own, "values": {"revision": own}})
         return Plane(spec=spec, version=self.version, owner=self.owner, original=self.original)
-
-    def moved_to(self, other: "Plane") -> "Plane":
-        """This plane's gateways and values as the revision and images of `other` would serve them."""
-        spec: dict[str, Any] = overlay(
-            self.spec, {"revision": other.revision_name, "hub": other.hub, "tag": other.tag}
-        )
-        spec["values"] = overlay(spec.get("values") or {}, {"revision": other.revision})
-        spec["meshConfig"] = {k: v for k, v in (spec.get("meshConfig") or {}).items() if k != "defaultConfig"}
-        return Plane(spec=spec, version=other.version, owner=self.owner)

@@ -1,6 +1,5 @@
 """A Kubernetes API client: requests in, plain objects out; one for istiod, CLI and local cluster."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -332,14 +331,3 @@ def _harmless(path: str, body: object, params: Mapping[str, str]) -> bool:
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-
-
-async def wait_until_served(client: Client, *, timeout: float) -> None:
-    """Return when the API server says that it is ready. Raises TimeoutError."""
-    async with asyncio.timeout(timeout):
-        while True:
-            try:
-                await client.raw("GET", "/readyz")
-                return
-            except OSError:
-                await asyncio.sleep(0.02)

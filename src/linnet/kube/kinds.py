@@ -72,9 +72,6 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 TOKEN_REVIEW = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
-SUBJECT_ACCESS_REVIEW = Kind(
-    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
-)
 
 _NETWORKING, _SECURITY = "networking.istio.io", "security.istio.io"
 VIRTUAL_SERVICE = Kind(_NETWORKING, "v1", "virtualservices", "VirtualService")

@@ -12,11 +12,6 @@ class Paths(Struct, frozen=True):
     run: str
 
     @property
-    def database(self) -> str:
-        """The API server's objects."""
-        return f"{self.state}/cluster.db"
-
-    @property
     def pki(self) -> str:
         """Keys and certificates."""
         return f"{self.state}/pki"

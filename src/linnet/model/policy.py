@@ -198,7 +198,6 @@ class Kind(StrEnum):
 
 _OF_TOKENS = {Kind.REQUEST_PRINCIPAL, Kind.CLAIM}
 HTTP_ONLY = frozenset({Kind.HOST, Kind.METHOD, Kind.PATH, Kind.HEADER, Kind.REMOTE_IP} | _OF_TOKENS)
-ABOUT_CALLER = frozenset({Kind.PRINCIPAL, Kind.NAMESPACE, Kind.SERVICE_ACCOUNT, Kind.IP, Kind.REMOTE_IP})
 
 
 class Condition(Struct, frozen=True):

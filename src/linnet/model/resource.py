@@ -11,7 +11,6 @@ ENDPOINTS = _PREFIX + "config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = _PREFIX + "config.listener.v3.Listener"
 ROUTES = _PREFIX + "config.route.v3.RouteConfiguration"
 SECRET = _PREFIX + "extensions.transport_sockets.tls.v3.Secret"
-TYPE_URLS = (CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET)
 
 
 class Resource(Struct, frozen=True, weakref=True):

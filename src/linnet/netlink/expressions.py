@@ -133,11 +133,6 @@ def destination_port(port: int, *, equal: bool = True) -> bytes:
     return transport_header(2, 2) + compare(struct.pack(">H", port), equal=equal)
 
 
-def source_port(port: int, *, equal: bool = True) -> bytes:
-    """TCP or UDP packets from a port (match the protocol first)."""
-    return transport_header(0, 2) + compare(struct.pack(">H", port), equal=equal)
-
-
 def destination(network: str, *, equal: bool = True) -> bytes:
     """IPv4 packets to an address or a network (`10.0.0.0/8`)."""
     return _network(16, network, equal=equal)
@@ -197,22 +192,9 @@ def destination_nat(address: int, port: int) -> bytes:
     return _expression("nat", wire.be32(1, 1), wire.be32(2, IPV4), wire.be32(3, address), wire.be32(5, port))
 
 
-def rewrite_destination(ip: str, port: int) -> bytes:
-    """Rewrite the destination to a constant address and port."""
-    load = immediate(socket.inet_aton(ip), REGISTER) + immediate(struct.pack(">H", port), REGISTER + 1)
-    return load + destination_nat(REGISTER, REGISTER + 1)
-
-
 def masquerade() -> bytes:
     """Rewrite the source to the address of the outgoing interface."""
     return _expression("masq")
-
-
-def set_mark(value: int) -> bytes:
-    """Mark the packet."""
-    return immediate(struct.pack("=I", value)) + _expression(
-        "meta", wire.be32(2, Meta.MARK), wire.be32(3, REGISTER)
-    )
 
 
 def reject_tcp() -> bytes:

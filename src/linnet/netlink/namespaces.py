@@ -47,11 +47,6 @@ def new_namespace() -> int:
         os.close(mine)
 
 
-def current_namespace() -> int:
-    """A file descriptor of the calling thread's network namespace."""
-    return os.open(_MINE, os.O_RDONLY | os.O_CLOEXEC)
-
-
 def socket_in(
     namespace: int | None, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0
 ) -> socket.socket:

@@ -20,7 +20,7 @@ from linnet.netlink.expressions import IPV4
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN = 0, 2, 3, 5
-_NEW_RULE, _DELETE_RULE, _NEW_SET, _DELETE_SET, _NEW_ELEMENT, _DELETE_ELEMENT = 6, 8, 9, 11, 12, 14
+_NEW_RULE, _DELETE_RULE, _NEW_SET, _NEW_ELEMENT, _DELETE_ELEMENT = 6, 8, 9, 12, 14
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 _SET_ANONYMOUS, _SET_CONSTANT, _SET_MAP = 1, 2, 8
 _VERDICT_TYPE = 0xFFFF_FF00
@@ -104,10 +104,6 @@ class Batch:
         packed = [_element(key, wire.nested(2, wire.attribute(1, value))) for key, value in elements]
         self._elements(_NEW_ELEMENT, table, ANONYMOUS, packed, number)
         return number
-
-    def delete_set(self, table: str, name: str) -> Self:
-        """Remove a named set or map."""
-        return self._add(_DELETE_SET, 0, wire.text(1, table) + wire.text(2, name))
 
     def add(self, table: str, name: str, keys: Iterable[bytes]) -> Self:
         """Put keys into a set; those that are there already stay."""

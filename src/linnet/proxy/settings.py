@@ -10,7 +10,6 @@ from typing import Any
 
 from msgspec import Struct
 
-PROXY_DIRECTORY = "/etc/istio/proxy"
 LABELS_FILE = "/etc/istio/pod/labels"
 ANNOTATIONS_FILE = "/etc/istio/pod/annotations"
 MESH_FILE = "/etc/istio/config/mesh"
