@@ -58,14 +58,13 @@ class Distributor:
         """Look again: the roots may have changed."""
         self._dirty.set()
 
+    def _changed(self, _old: Object | None, _new: Object | None) -> None:
+        self._dirty.set()
+
     async def run(self) -> None:
         """Write what is lacking, for ever."""
-
-        def changed(old: Object | None, new: Object | None) -> None:  # noqa: ARG001
-            self._dirty.set()
-
-        namespaces = Mirror(self._client, NAMESPACE, on_change=changed)
-        maps = Mirror(self._client, CONFIG_MAP, fields=f"metadata.name={NAME}", on_change=changed)
+        namespaces = Mirror(self._client, NAMESPACE, on_change=self._changed)
+        maps = Mirror(self._client, CONFIG_MAP, fields=f"metadata.name={NAME}", on_change=self._changed)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(namespaces.run(), name="roots-namespaces")
             tasks.create_task(maps.run(), name="roots-config-maps")
