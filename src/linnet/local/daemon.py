@@ -246,4 +246,5 @@ def _api_listener(port: int) -> socket.socket:
 
 def _log(event: str, **facts: object) -> None:
     line = {"event": event, **facts, "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201 (the daemon's log file)
+    sys.stderr.write(json.dumps(line) + "\n")  # the daemon's log file
+    sys.stderr.flush()

@@ -72,7 +72,7 @@ class _Hook(msgspec.Struct, frozen=True):
         return bool(self.config.get("failurePolicy") == "Ignore")
 
 
-def _no_versions(group: str, plural: str) -> Iterable[tuple[str, str]]:  # noqa: ARG001
+def _no_versions(_group: str, _plural: str) -> Iterable[tuple[str, str]]:
     return ()
 
 

@@ -77,14 +77,7 @@ async def _to_kubelet(here: web.WebSocketResponse, there: ClientWebSocketRespons
 
 async def _over_spdy(request: web.BaseRequest, options: set[str], connect: Connect) -> web.StreamResponse:
     """One stream for each channel."""
-    offered = [
-        part.strip()
-        for header in request.headers.getall("X-Stream-Protocol-Version", ())
-        for part in header.split(",")
-    ]
-    protocol = next((one for one in _SPDY_PROTOCOLS if one in offered), "")
-    if not protocol:
-        raise Refused(403, "Forbidden", f"unable to upgrade: unable to negotiate protocol: {offered}")
+    protocol = _spdy_protocol(request)
     wanted = {"error"} | (options & {"stdin", "stdout"})
     if "stderr" in options and "tty" not in options:
         wanted.add("stderr")
@@ -101,18 +94,7 @@ async def _over_spdy(request: web.BaseRequest, options: set[str], connect: Conne
         async with upgraded(request, opened, protocol) as connection:
             async with asyncio.timeout(_STREAMS_WAIT):
                 await complete.wait()
-            async with asyncio.TaskGroup() as tasks:
-                inputs = [
-                    tasks.create_task(_spdy_input(streams[name], _TYPES[name], there), name=f"exec-{name}")
-                    for name in ("stdin", "resize")
-                    if name in streams
-                ]
-                gone = tasks.create_task(_close_with(connection, there), name="exec-gone")
-                async for message in there:
-                    if message.type is WSMsgType.BINARY and message.data:
-                        _spdy_output(streams, message.data)
-                for task in (*inputs, gone):
-                    task.cancel()
+            await _spdy_conversation(connection, streams, there)
             for stream in streams.values():
                 stream.close()
     except TimeoutError as error:
@@ -120,6 +102,36 @@ async def _over_spdy(request: web.BaseRequest, options: set[str], connect: Conne
     finally:
         await there.close()
     return web.Response()
+
+
+def _spdy_protocol(request: web.BaseRequest) -> str:
+    offered = [
+        part.strip()
+        for header in request.headers.getall("X-Stream-Protocol-Version", ())
+        for part in header.split(",")
+    ]
+    protocol = next((one for one in _SPDY_PROTOCOLS if one in offered), "")
+    if not protocol:
+        raise Refused(403, "Forbidden", f"unable to upgrade: unable to negotiate protocol: {offered}")
+    return protocol
+
+
+async def _spdy_conversation(
+    connection: spdy.Connection, streams: dict[str, spdy.Stream], there: ClientWebSocketResponse
+) -> None:
+    """Input and output, until the kubelet's side ends; the end of the client's connection ends that."""
+    async with asyncio.TaskGroup() as tasks:
+        inputs = [
+            tasks.create_task(_spdy_input(streams[name], _TYPES[name], there), name=f"exec-{name}")
+            for name in ("stdin", "resize")
+            if name in streams
+        ]
+        gone = tasks.create_task(_close_with(connection, there), name="exec-gone")
+        async for message in there:
+            if message.type is WSMsgType.BINARY and message.data:
+                _spdy_output(streams, message.data)
+        for task in (*inputs, gone):
+            task.cancel()
 
 
 async def _close_with(connection: spdy.Connection, there: ClientWebSocketResponse) -> None:

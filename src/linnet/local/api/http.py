@@ -13,6 +13,7 @@ from aiohttp import web
 
 from linnet.local.api import negotiation, paths, refusals
 from linnet.local.api.authn import Authenticator, refused
+from linnet.local.api.calls import Call
 from linnet.local.api.discovery import Document
 from linnet.local.api.pages import Pages
 from linnet.local.api.paths import Target
@@ -22,7 +23,7 @@ from linnet.local.api.refusals import PageNotFound, Refused
 from linnet.local.api.registry import Resource
 from linnet.local.api.streams import Streams
 from linnet.local.api.users import User
-from linnet.local.api.verbs import Call, Verbs
+from linnet.local.api.verbs import Verbs
 
 Json = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """Which form of an answer the client accepts, and what form a body is in."""
 
+from collections.abc import Mapping
 from io import StringIO
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from msgspec import Struct
@@ -17,7 +18,7 @@ Form = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _SHOWN = 64  # bytes of a body that cannot be read, shown in the refusal
 _OURS = ("application/json", "*/*", "application/*", "application/yaml")
-_METADATA = ("PartialObjectMetadata", "PartialObjectMetadataList")
+_FORMS: Mapping[str, Form] = {form: form for form in get_args(Form) if form}
 
 
 class Accepted(Struct, frozen=True):
@@ -42,8 +43,8 @@ def accepted(header: str) -> Accepted:
             continue
         parameters = dict(piece.split("=", 1) for piece in rest if "=" in piece)
         form = parameters.get("as", "")
-        if form == "Table" or form in _METADATA:
-            return Accepted(form, parameters.get("v", "v1"), media == "application/yaml")  # type: ignore[arg-type]
+        if form in _FORMS:
+            return Accepted(_FORMS[form], parameters.get("v", "v1"), media == "application/yaml")
         if not form:
             return Accepted(yaml=media == "application/yaml")
     raise Refused(

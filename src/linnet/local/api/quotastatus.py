@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from functools import partial
+from typing import Any
 
 from linnet.local.api import quotas
 from linnet.local.api.cluster import Cluster
@@ -12,6 +14,7 @@ from linnet.local.api.users import SERVER
 from linnet.local.api.writeoptions import Options
 from linnet.local.api.writing import Writer
 
+Json = dict[str, Any]
 _MANAGER = "kube-controller-manager"
 
 
@@ -71,7 +74,11 @@ class QuotaStatus:
                     resource,
                     namespace,
                     name,
-                    lambda live, status=status: {**live, "status": status},  # type: ignore[misc]
+                    partial(_with_status, status),
                     options,
                     subresource="status",
                 )
+
+
+def _with_status(status: Json, live: Json) -> Json:
+    return {**live, "status": status}

@@ -5,8 +5,7 @@
 Source: Kubernetes, the order in the create and update handlers of apiserver.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +13,6 @@ from linnet.local.api import (
     bodies,
     carrying,
     checking,
-    defaults,
-    limits,
-    managed,
     podadmission,
     pods,
     preparing,
@@ -24,12 +20,11 @@ from linnet.local.api import (
     refusals,
     reviewing,
     securitylevels,
-    validation,
     views,
 )
-from linnet.local.api.addresses import Addresses, Refusal
+from linnet.local.api.addresses import Addresses
 from linnet.local.api.causes import required
-from linnet.local.api.cluster import CRDS, Cluster, timestamp
+from linnet.local.api.cluster import Cluster, timestamp
 from linnet.local.api.copies import copied
 from linnet.local.api.escalation import Guard
 from linnet.local.api.records import Record
@@ -38,6 +33,7 @@ from linnet.local.api.registry import Resource
 from linnet.local.api.reviewing import Reviewer
 from linnet.local.api.store import Stale
 from linnet.local.api.writeoptions import Options
+from linnet.local.api.writesteps import Steps
 
 Json = dict[str, Any]
 Edit = Callable[[Json], Json]
@@ -64,7 +60,7 @@ class Writer:
         self._guard = guard
         self._cluster = cluster
         self._reviewer = reviewer
-        self._addresses = addresses
+        self._steps = Steps(cluster, reviewer, addresses)
 
     async def create(
         self,
@@ -79,10 +75,7 @@ class Writer:
 
         Raises: Refused.
         """
-        try:
-            obj = self._decoded(resource, obj, options)
-        except validation.WrongType as error:
-            raise bodies.mistyped(resource, obj, error, False) from error
+        obj = self._steps.read(resource, obj, options)
         metadata = bodies.placed(resource, namespace, obj)
         if metadata.get("resourceVersion"):
             raise refusals.bad_request("resourceVersion should not be set on objects to be created")
@@ -91,21 +84,21 @@ class Writer:
         if not metadata.get("name") and not metadata.get("generateName"):
             cause = required("metadata.name", "name or generateName is required")
             raise refusals.invalid(resource, "", [cause])
-        self._check_namespace(resource, namespace, metadata)
-        obj = self._defaulted(resource, obj)
+        self._steps.check_namespace(resource, namespace, metadata)
+        obj = self._steps.defaulted(resource, obj)
         if resource.sub("status") and resource.name not in preparing.WRITES_STATUS:
             obj.pop("status", None)
         if not managed_by_apply:
-            obj = self._managed(resource, None, obj, options, "")
+            obj = self._steps.managed(resource, None, obj, options, "")
         if resource.name == "pods":
             await podadmission.admit(self._cluster, namespace, obj)
-        obj = await self._mutated(resource, namespace, obj, None, options, "", "CREATE")
+        obj = await self._steps.mutated(resource, namespace, obj, None, options, "", "CREATE")
         metadata = obj["metadata"]
         metadata["uid"] = str(uuid4())
         metadata["creationTimestamp"] = timestamp()
         if not metadata.get("name"):
             metadata["name"] = metadata["generateName"][: _NAME - 5] + pods.suffix()
-        preparing.for_create(resource, obj, options.user, timestamp(), self._others(resource))
+        preparing.for_create(resource, obj, options.user, timestamp(), self._steps.others(resource))
         made = await self._insert(resource, namespace, obj, options)
         if resource.name in _UNATTENDED:
             options.warn(f"the local cluster only stores a {resource.kind}: {_UNATTENDED[resource.name]}")
@@ -133,14 +126,11 @@ class Writer:
 
         def updated(live: Json, again: bool) -> Json:
             new = edit(copied(live))
-            try:
-                new = self._decoded(resource, new, options, quiet=again)
-            except validation.WrongType as error:
-                raise bodies.mistyped(resource, new, error, patched) from error
+            new = self._steps.read(resource, new, options, patched=patched, quiet=again)
             carrying.check_version(resource, name, new, live)
             new = carrying.carried(resource, subresource, new, live)
-            new = self._defaulted(resource, new)
-            return self._managed(resource, live, new, options, told)
+            new = self._steps.defaulted(resource, new)
+            return self._steps.managed(resource, live, new, options, told)
 
         return await self._change(resource, namespace, name, updated, options, subresource, told)
 
@@ -160,37 +150,17 @@ class Writer:
         """
         bodies.check_config(resource, namespace, name, config)
 
-        def merged(live: Json | None) -> Json:
-            try:
-                return managed.applied(
-                    live,
-                    config,
-                    manager=options.manager,
-                    schema=self._cluster.node(resource),
-                    api_version=resource.api_version,
-                    subresource=subresource,
-                    force=options.force,
-                    now=timestamp(),
-                )
-            except managed.ApplyConflict as error:
-                raise Refused(409, "Conflict", error.message, {"causes": error.causes}) from error
-            except managed.ApplyError as error:
-                raise Refused(500, "", error.message) from error
-
         def updated(live: Json, again: bool) -> Json:
             carrying.check_version(resource, name, config, live)
-            new = merged(live)
-            try:
-                new = self._decoded(resource, new, options, quiet=again)
-            except validation.WrongType as error:
-                raise bodies.mistyped(resource, new, error, False) from error
+            new = self._steps.applied(resource, live, config, options, subresource)
+            new = self._steps.read(resource, new, options, quiet=again)
             new = carrying.carried(resource, subresource, new, live)
-            return self._defaulted(resource, new)
+            return self._steps.defaulted(resource, new)
 
         if self._cluster.store.latest(resource.key(namespace, name)) is None:
             if subresource:
                 raise refusals.not_found(resource, name)
-            new = merged(None)
+            new = self._steps.applied(resource, None, config, options, subresource)
             try:
                 return await self.create(resource, namespace, new, options, managed_by_apply=True), True
             except Refused as refused:
@@ -253,10 +223,10 @@ class Writer:
         told: str,
     ) -> Json:
         """Take an update from its managed fields to the store."""
-        new = await self._mutated(resource, namespace, new, live, options, told, "UPDATE")
-        preparing.for_update(resource, new, live, subresource, timestamp(), self._others(resource))
-        wants_addresses = resource.name == "services" and not subresource
-        with self._assigned(resource, record.key, new, live if wants_addresses else None, wants_addresses):
+        new = await self._steps.mutated(resource, namespace, new, live, options, told, "UPDATE")
+        preparing.for_update(resource, new, live, subresource, timestamp(), self._steps.others(resource))
+        wanted = resource.name == "services" and not subresource
+        with self._steps.assigned(resource, record.key, new, live if wanted else None, wanted):
             checking.check(resource, self._cluster.node(resource), new, live, subresource)
             self._guard.check(resource, new, live, options.user)
             if resource.name == "namespaces" and not subresource:
@@ -267,84 +237,15 @@ class Writer:
                 return live
             return await self.store_change(resource, record, new, dry_run=options.dry_run)
 
-    # The steps that all writes share
-
-    def _check_namespace(self, resource: Resource, namespace: str, metadata: Json) -> None:
-        """New objects need a namespace that stays."""
-        if not resource.namespaced:
-            return
-        found = self._cluster.find("namespaces", "", namespace)
-        if found is None:
-            raise refusals.not_found(self._cluster.resource("", "namespaces"), namespace)
-        if found["metadata"].get("deletionTimestamp") and resource.bucket != "events":
-            name = metadata.get("name") or metadata.get("generateName", "")
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {namespace} is being terminated",
-                "field": "metadata.namespace",
-            }
-            raise refusals.forbidden(resource, name, why, causes=[cause])
-
-    def _others(self, resource: Resource) -> Iterator[Json]:
-        """The stored objects whose names a new one must not take; only CRDs have names to clash."""
-        return self._cluster.objects(CRDS) if resource.bucket == CRDS else iter(())
-
-    def _decoded(self, resource: Resource, obj: Any, options: Options, *, quiet: bool = False) -> Json:
-        strictness = "Ignore" if quiet and options.validation != "Strict" else options.validation
-        reading = bodies.Reading(strictness, options.warn)
-        return bodies.decoded(resource, obj, self._cluster.node(resource), reading)
-
-    def _defaulted(self, resource: Resource, obj: Json) -> Json:
-        if resource.custom is None:
-            return defaults.defaulted(resource.group, resource.version, resource.kind, obj)
-        return validation.defaulted(self._cluster.node(resource), obj)
-
-    def _managed(
-        self, resource: Resource, live: Json | None, new: Json, options: Options, subresource: str
-    ) -> Json:
-        return managed.updated(
-            live,
-            new,
-            manager=options.manager,
-            schema=self._cluster.node(resource),
-            api_version=resource.api_version,
-            subresource=subresource,
-            now=timestamp(),
-        )
-
-    async def _mutated(
-        self,
-        resource: Resource,
-        namespace: str,
-        obj: Json,
-        old: Json | None,
-        options: Options,
-        subresource: str,
-        operation: str,
-    ) -> Json:
-        """The object after the mutating webhooks, read and defaulted again if they changed it."""
-        review = reviewing.review(operation, resource, namespace, obj, old, options, subresource)
-        changed = await self._reviewer.mutated(review, options)
-        if changed is None or changed is obj:
-            return obj
-        quiet = Options(options.user, options.manager, options.warn, options.dry_run, "Ignore")
-        try:
-            decoded = self._decoded(resource, changed, quiet)
-        except validation.WrongType as error:
-            message = f"Internal error occurred: {error.message}"
-            raise Refused(500, "InternalError", message) from error
-        return self._defaulted(resource, decoded)
-
     async def _insert(self, resource: Resource, namespace: str, obj: Json, options: Options) -> Json:
         """Take a new object from its preparation to the store."""
         name = obj["metadata"]["name"]
         key = resource.key(namespace, name)
         try:
-            with self._assigned(resource, key, obj, None, resource.name == "services"):
+            with self._steps.assigned(resource, key, obj, None, resource.name == "services"):
                 checking.check(resource, self._cluster.node(resource), obj, None, "")
                 self._guard.check(resource, obj, None, options.user)
-                self._check_limits(resource, namespace, obj)
+                self._steps.check_limits(resource, namespace, obj)
                 securitylevels.judge(self._cluster, resource, namespace, obj, options.warn)
                 review = reviewing.review("CREATE", resource, namespace, obj, None, options, "")
                 await self._reviewer.validated(review, options)
@@ -354,30 +255,8 @@ class Writer:
                     quotas.check(self._cluster, resource, namespace, obj)
                 if options.dry_run:
                     return obj
-                self._check_namespace(resource, namespace, obj["metadata"])
+                self._steps.check_namespace(resource, namespace, obj["metadata"])
                 record = await self._cluster.store.put(key, views.stored(resource, obj), None)
         except Stale as stale:
             raise refusals.already_exists(resource, name) from stale
         return views.served(resource, record.load())
-
-    def _check_limits(self, resource: Resource, namespace: str, obj: Json) -> None:
-        """A new Pod within the bounds of its namespace."""
-        if resource.name != "pods":
-            return
-        why = limits.complaint(obj, self._cluster.objects("limitranges", namespace))
-        if why:
-            raise refusals.forbidden(resource, obj["metadata"]["name"], why)
-
-    @contextmanager
-    def _assigned(
-        self, resource: Resource, key: str, obj: Json, old: Json | None, wanted: bool
-    ) -> Iterator[None]:
-        """Give a Service its addresses; others need none."""
-        if not wanted:
-            yield
-            return
-        try:
-            with self._addresses.assigned(key, obj, old):
-                yield
-        except Refusal as refusal:
-            raise refusals.invalid(resource, obj["metadata"]["name"], [refusal.cause]) from refusal

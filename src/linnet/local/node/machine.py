@@ -130,20 +130,6 @@ def node_status(
         "memory": f"{machine.memory // 1024}Ki",
         "pods": str(PODS),
     }
-    conditions = []
-    for kind, value, reason, message in _CONDITIONS:
-        old = previous.get(kind, {})
-        since = old["lastTransitionTime"] if old.get("status") == value else moment
-        conditions.append(
-            {
-                "type": kind,
-                "status": value,
-                "reason": reason,
-                "message": message,
-                "lastHeartbeatTime": moment,
-                "lastTransitionTime": since,
-            }
-        )
     return {
         "addresses": [
             {"type": "InternalIP", "address": options.ip},
@@ -151,7 +137,7 @@ def node_status(
         ],
         "allocatable": resources,
         "capacity": resources,
-        "conditions": conditions,
+        "conditions": _conditions(previous, moment),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": _PORT}},
         "images": [{"names": [name], "sizeBytes": 0} for name in images],
         "nodeInfo": {
@@ -167,6 +153,24 @@ def node_status(
             "systemUUID": machine.machine_id,
         },
     }
+
+
+def _conditions(previous: Mapping[str, Object], moment: str) -> list[Object]:
+    found = []
+    for kind, value, reason, message in _CONDITIONS:
+        old = previous.get(kind, {})
+        since = old["lastTransitionTime"] if old.get("status") == value else moment
+        found.append(
+            {
+                "type": kind,
+                "status": value,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": moment,
+                "lastTransitionTime": since,
+            }
+        )
+    return found
 
 
 class Registration:
