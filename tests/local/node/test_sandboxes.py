@@ -235,7 +235,7 @@ async def test_pods_die_with_the_forker(sandboxes: LocalSandboxes, forker: Forke
     async with asyncio.timeout(5):
         await sandbox.ended()
     assert not name_of(process.pid)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="make the root of the pod"):
         await sandboxes.create(spec)
 
 
