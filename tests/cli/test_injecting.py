@@ -98,3 +98,24 @@ def test_check_inject() -> None:
     assert found[3][3] == "Namespace label istio-injection=enabled decides"
     (_, prod, _, _) = verdicts(hooks, {"istio.io/rev": "prod"}, {})
     assert prod == ("istio-revision-tag-prod", "canary", "✔", "Namespace label istio.io/rev=prod")
+
+
+def test_kube_inject_with_a_broken_template(tmp_path: Path) -> None:
+    """Its own message, before any document is touched."""
+    plane = resolve([], ["revision=canary"], version="9").plane
+    files = {
+        "app": APP,
+        "config": 'policy: enabled\ntemplates: {sidecar: "spec: {containers: [{}]}"}\n',
+        "values": pilot.injection_config(plane)["data"]["values"],
+        "mesh": pilot.mesh_config(plane)["data"]["mesh"],
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = linnet(
+        *("kube-inject", "-f", str(tmp_path / "app"), "--revision", "canary"),
+        *("--injectConfigFile", str(tmp_path / "config"), "--valuesFile", str(tmp_path / "values")),
+        *("--meshConfigFile", str(tmp_path / "mesh")),
+    )
+    assert done.returncode == 1
+    assert "Error: injection of revision canary: config: templates: sidecar: does not give" in done.stderr
+    assert done.stdout == ""

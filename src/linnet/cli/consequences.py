@@ -12,6 +12,7 @@ from linnet.inject.annotations import InjectionError
 from linnet.inject.configuration import Configuration, ConfigurationError, parse
 from linnet.inject.pod import injected
 from linnet.inject.template import TemplateError
+from linnet.inject.trial import check
 from linnet.install import gateways, pilot
 from linnet.install.difference import Difference, differences
 from linnet.install.inherit import InheritError, Source
@@ -110,7 +111,9 @@ def _live(source: Source, namespace: str) -> Configuration:
         raise InheritError(f"revision {source.revision} has no configuration of injection")
     mesh = (source.mesh.get("data") or {}).get("mesh") or ""
     data = source.injection.get("data") or {}
-    return parse(data, mesh, revision=source.revision, namespace=namespace)
+    live = parse(data, mesh, revision=source.revision, namespace=namespace)
+    check(live)  # somebody may have edited it
+    return live
 
 
 def _rendered(plane: Plane) -> Configuration:

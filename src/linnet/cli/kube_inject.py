@@ -108,6 +108,7 @@ async def _configuration(revision: str, given: Mapping[str, str]) -> "Configurat
         UserError: there is no such revision, or a part cannot be read.
     """
     from linnet.inject.configuration import ConfigurationError, parse
+    from linnet.inject.trial import check
 
     namespace = options.current().istio_namespace
     name, found = (revision or "default"), dict(given)
@@ -116,9 +117,11 @@ async def _configuration(revision: str, given: Mapping[str, str]) -> "Configurat
         found = {key: given[key] or held[key] for key in given}
     try:
         data = {"config": found["config"], "values": found["values"]}
-        return parse(data, found["mesh"], revision=name, namespace=namespace)
+        configuration = parse(data, found["mesh"], revision=name, namespace=namespace)
+        check(configuration)
     except ConfigurationError as error:
         raise UserError(f"injection of revision {name}: {error}") from error
+    return configuration
 
 
 async def _held(revision: str, namespace: str) -> tuple[str, dict[str, str]]:
