@@ -73,7 +73,7 @@ def document(entry: "Entry") -> dict[str, Any]:
 def _row(entry: "Entry") -> tuple[str, ...]:
     told = "; ".join(map(str, entry.changes))
     if not told:
-        told = f"{entry.writes} writes" if entry.writes else "unknown" if entry.result != "done" else ""
+        told = f"{entry.writes} writes" if entry.writes else "-"
     if entry.error:
         told = f"{told} ({entry.error})"
     began = entry.began.replace("T", " ").removesuffix("Z")
