@@ -114,7 +114,6 @@ def read(args: Sequence[str], env: Mapping[str, str], file: Read, *, version: st
         annotations.get("sidecar.istio.io/discoveryAddress") or config["discoveryAddress"], "discoveryAddress"
     )
     ca, ca_port = _address(env.get("CA_ADDR") or f"{discovery}:{discovery_port}", "CA_ADDR")
-    matcher = config.get("proxyStatsMatcher") or {}
     return Settings(
         role=role,
         pod=pod,
@@ -144,20 +143,17 @@ def read(args: Sequence[str], env: Mapping[str, str], file: Read, *, version: st
         mark=int(env["LINNET_ENVOY_MARK"]) if env.get("LINNET_ENVOY_MARK") else None,
         probers=_probers(env.get("ISTIO_KUBE_APP_PROBERS") or "{}"),
         scrape=_scrape(env.get("ISTIO_PROMETHEUS_ANNOTATIONS") or "{}"),
-        stat_prefixes=(
-            *_words(annotations.get("sidecar.istio.io/statsInclusionPrefixes")),
-            *matcher.get("inclusionPrefixes", ()),
-        ),
-        stat_suffixes=(
-            *_words(annotations.get("sidecar.istio.io/statsInclusionSuffixes")),
-            *matcher.get("inclusionSuffixes", ()),
-        ),
-        stat_regexes=(
-            *_words(annotations.get("sidecar.istio.io/statsInclusionRegexps")),
-            *matcher.get("inclusionRegexps", ()),
-        ),
+        stat_prefixes=_stats("InclusionPrefixes", annotations, config),
+        stat_suffixes=_stats("InclusionSuffixes", annotations, config),
+        stat_regexes=_stats("InclusionRegexps", annotations, config),
         quit_allowed=env.get("LINNET_QUIT_ALLOWED", "").lower() == "true",
     )
+
+
+def _stats(kind: str, annotations: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the annotations and the mesh's configuration say of the stats that Envoy keeps."""
+    configured = (config.get("proxyStatsMatcher") or {}).get(kind[0].lower() + kind[1:], ())
+    return (*_words(annotations.get(f"sidecar.istio.io/stats{kind}")), *configured)
 
 
 def seconds(duration: str) -> float:
