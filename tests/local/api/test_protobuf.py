@@ -66,6 +66,18 @@ def test_a_deployment_with_no_replicas(schemas: Schemas) -> None:
     }
 
 
+def test_structs_that_are_inlined_in_json(schemas: Schemas) -> None:
+    """A volume's source and a probe's handler are messages of their own, but no objects of their own."""
+    volume = _field(1, "v") + _field(2, _field(2, _field(1, "Memory")))
+    probe = _field(1, _field(3, _field(1, _field(2, 80)))) + _field(4, 5)
+    container = _field(1, "main") + _field(10, probe)
+    pod = _field(1, _field(1, "p")) + _field(2, _field(1, volume) + _field(2, container))
+    assert protobuf.decoded(_envelope("v1", "Pod", pod), schemas)["spec"] == {
+        "volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}],
+        "containers": [{"name": "main", "livenessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 5}}],
+    }
+
+
 def test_numbers_or_strings_and_quantities(schemas: Schemas) -> None:
     """The types with a JSON form of their own."""
     port = _field(3, 80) + _field(4, _field(1, 1) + _field(3, "http"))

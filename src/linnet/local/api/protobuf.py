@@ -203,7 +203,7 @@ class _Decoder:
         """One message as a JSON object."""
         out: Json = {}
         table = _table()[name]
-        definition = self._definitions.get("io." + name)
+        definition = self._definitions.get("io.k8s." + name.removeprefix("k8s.io."))
         properties = (definition or {}).get("properties")
         for number, raw in fields(data):
             field = table.get(number)
