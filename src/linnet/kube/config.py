@@ -14,6 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+Entry = tuple[dict[str, Any], Path]  # an entry of a kubeconfig, and the file that it is from
+Sections = dict[str, dict[str, Entry]]  # clusters, users, contexts: entries by name
 
 
 class ConfigError(OSError):
@@ -158,32 +160,7 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
     Raises:
         ConfigError: no file, no such context, cluster or user.
     """
-    from ruamel.yaml import YAML  # heavy: only the CLI reads kubeconfigs
-    from ruamel.yaml.error import YAMLError
-
-    merged: dict[str, dict[str, tuple[dict[str, Any], Path]]] = {"clusters": {}, "users": {}, "contexts": {}}
-    current, found = "", False
-    for path in map(Path, filter(None, paths.split(":"))):
-        if not path.exists():
-            continue
-        found = True
-        try:
-            document = YAML(typ="safe").load(path.read_text()) or {}
-        except YAMLError as error:
-            raise ConfigError(f"{path}: not valid YAML: {error}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise ConfigError(f"{path}: {why}") from error
-        if not isinstance(document, dict):
-            raise ConfigError(f"{path}: not a kubeconfig: expected clusters, users and contexts")
-        current = current or document.get("current-context") or ""
-        for section, entries in merged.items():
-            for entry in document.get(section) or ():
-                if not isinstance(entry, dict) or not entry.get("name"):
-                    raise ConfigError(f"{path}: an entry of {section} has no name")
-                entries.setdefault(entry["name"], (entry.get(section[:-1]) or {}, path))
-    if not found:
-        raise ConfigError(f"no kubeconfig at {paths or 'KUBECONFIG'}: set KUBECONFIG or pass --kubeconfig")
+    merged, current = _merged(paths)
     name = context or current
     if not name:
         raise ConfigError(f"{paths}: no current-context; pass --context ({_names(merged['contexts'])})")
@@ -192,7 +169,6 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
     user, user_path = _entry(merged, "users", chosen["user"]) if chosen.get("user") else ({}, path)
     if not cluster.get("server"):
         raise ConfigError(f"{cluster_path}: cluster {chosen.get('cluster')!r} has no server")
-    plugin = user.get("exec")
     return Config(
         server=cluster["server"].rstrip("/"),
         ca=_material(cluster, "certificate-authority", cluster_path),
@@ -200,14 +176,7 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
         key=_material(user, "client-key", user_path),
         token=user.get("token", ""),
         token_file=str(user_path.parent / user["tokenFile"]) if user.get("tokenFile") else "",
-        exec_plugin=ExecPlugin(
-            command=plugin["command"],
-            args=tuple(plugin.get("args") or ()),
-            env=tuple((pair["name"], pair["value"]) for pair in plugin.get("env") or ()),
-            api_version=plugin.get("apiVersion", "client.authentication.k8s.io/v1"),
-        )
-        if plugin
-        else None,
+        exec_plugin=_exec_plugin(user["exec"]) if user.get("exec") else None,
         namespace=chosen.get("namespace") or "default",
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         tls_server_name=cluster.get("tls-server-name", ""),
@@ -218,13 +187,56 @@ def from_kubeconfig(paths: str, context: str = "") -> Config:
     )
 
 
+def _merged(paths: str) -> tuple[Sections, str]:
+    """The entries of all files, and the current context."""
+    merged: Sections = {"clusters": {}, "users": {}, "contexts": {}}
+    current, found = "", False
+    for path in map(Path, filter(None, paths.split(":"))):
+        if not path.exists():
+            continue
+        found = True
+        document = _document(path)
+        current = current or document.get("current-context") or ""
+        for section, entries in merged.items():
+            for entry in document.get(section) or ():
+                if not isinstance(entry, dict) or not entry.get("name"):
+                    raise ConfigError(f"{path}: an entry of {section} has no name")
+                entries.setdefault(entry["name"], (entry.get(section[:-1]) or {}, path))
+    if not found:
+        raise ConfigError(f"no kubeconfig at {paths or 'KUBECONFIG'}: set KUBECONFIG or pass --kubeconfig")
+    return merged, current
+
+
+def _document(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML  # heavy: only the CLI reads kubeconfigs
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe").load(path.read_text()) or {}
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: {why}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: not a kubeconfig: expected clusters, users and contexts")
+    return document
+
+
+def _exec_plugin(plugin: Mapping[str, Any]) -> ExecPlugin:
+    return ExecPlugin(
+        command=plugin["command"],
+        args=tuple(plugin.get("args") or ()),
+        env=tuple((pair["name"], pair["value"]) for pair in plugin.get("env") or ()),
+        api_version=plugin.get("apiVersion", "client.authentication.k8s.io/v1"),
+    )
+
+
 def _names(entries: Mapping[str, object]) -> str:
     return "there are: " + ", ".join(sorted(entries)) if entries else "there are none"
 
 
-def _entry(
-    merged: dict[str, dict[str, tuple[dict[str, Any], Path]]], section: str, name: str
-) -> tuple[dict[str, Any], Path]:
+def _entry(merged: Sections, section: str, name: str) -> Entry:
     if name not in merged[section]:
         raise ConfigError(f"kubeconfig: no {section[:-1]} {name!r} ({_names(merged[section])})")
     return merged[section][name]
