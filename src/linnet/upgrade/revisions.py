@@ -143,9 +143,12 @@ def _problems(seen: Seen, name: str, deployment: Object | None, hooks: Sequence[
     for hook_kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
         if deployment is not None and not any(hook["kind"] == hook_kind for hook in own):
             yield f"its {hook_kind} is missing"
-    for entry in dangling(hooks, seen.observed.services, seen.observed.namespace):
-        if not (deployment is None and entry.service.startswith(f"{service}.")):
-            yield str(entry)
+    left = dangling(hooks, seen.observed.services, seen.observed.namespace)
+    gone = [entry for entry in left if deployment is None and entry.service.startswith(f"{service}.")]
+    if any(entry.blocks for entry in gone):
+        again = f"linnet install --revision {name}, or linnet uninstall --revision {name}"
+        yield f"its webhooks are left without it, so pods that ask for it are refused: {again}"
+    yield from (str(entry) for entry in left if entry not in gone)
     vain = _uncallable(seen, hooks)
     yield from map(str, vain)
     yield from _faults(hooks, {found.webhook for found in vain})
