@@ -39,7 +39,7 @@ def test_the_user_keeps_everything(configuration: Configure, pod: MakePod) -> No
     before = copy.deepcopy(user)
     result = injected(user, "shop", configuration())
     assert user == before
-    assert [c["name"] for c in result["spec"]["containers"]] == ["main", "istio-proxy"]
+    assert [c["name"] for c in result["spec"]["containers"]] == ["istio-proxy", "main"]
     assert [c["name"] for c in result["spec"]["initContainers"]] == ["migrate", "istio-init"]
     assert result["spec"]["volumes"][0] == {"name": "data", "emptyDir": {}}
     assert result["spec"]["serviceAccountName"] == "echo"
@@ -119,7 +119,7 @@ def test_drain_hooks(configuration: Configure, pod: MakePod) -> None:
     ]
     result = injected(pod(containers=containers, terminationGracePeriodSeconds=60), "shop", configuration())
     hook = {"httpGet": {"path": "/drain?grace=60", "port": 15020}}
-    assert container(result)["lifecycle"] == {"preStop": hook}
+    assert container(result)["lifecycle"]["preStop"] == hook
     assert container(result, "main")["lifecycle"] == {"preStop": hook}
     assert container(result, "own")["lifecycle"] == {"preStop": {"exec": {"command": ["stop"]}}}
 
@@ -142,7 +142,7 @@ def test_envoy_drains_as_long_as_the_pod_may(
 def test_drain_hooks_can_be_switched_off(configuration: Configure, pod: MakePod) -> None:
     """By annotation."""
     result = injected(pod({"linnet.io/drain": "false"}), "shop", configuration())
-    assert "lifecycle" not in container(result)
+    assert "preStop" not in container(result)["lifecycle"]
     assert "lifecycle" not in container(result, "main")
 
 
@@ -263,14 +263,29 @@ def test_bad_annotations_refuse_the_pod(
     assert next(iter(annotations)) in str(refused.value)
 
 
-def test_hold_application(configuration: Configure, pod: MakePod) -> None:
-    """With holdApplicationUntilProxyStarts the proxy comes first."""
-    asked = {"proxy.istio.io/config": '{"holdApplicationUntilProxyStarts": true}'}
-    result = injected(pod(asked), "shop", configuration())
+def test_an_application_starts_when_its_proxy_is_ready(configuration: Configure, pod: MakePod) -> None:
+    """The proxy comes first, and its hook waits: what an application calls at once is not refused."""
+    result = injected(pod(), "shop", configuration())
     assert [c["name"] for c in result["spec"]["containers"]] == ["istio-proxy", "main"]
-    hook = container(result)["lifecycle"]["postStart"]
-    assert hook == {"exec": {"command": ["linnet", "pilot-agent", "wait"]}}
+    command = container(result)["lifecycle"]["postStart"]["exec"]["command"]
+    assert command[:3] == ["linnet", "pilot-agent", "wait"]
     assert injected(result, "shop", configuration()) == result
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"proxy.istio.io/config": '{"holdApplicationUntilProxyStarts": false}'},
+        {"status.sidecar.istio.io/port": "0"},  # nobody could say that the proxy is ready
+    ],
+)
+def test_an_application_that_does_not_wait(
+    configuration: Configure, pod: MakePod, notes: dict[str, str]
+) -> None:
+    """Then the proxy comes last, without a hook."""
+    result = injected(pod(notes), "shop", configuration())
+    assert [c["name"] for c in result["spec"]["containers"]] == ["main", "istio-proxy"]
+    assert "postStart" not in (container(result).get("lifecycle") or {})
 
 
 @pytest.mark.parametrize("field", ["containers", "initContainers", "volumes"])

@@ -50,14 +50,15 @@ def istio_iptables(arguments: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--url", default="", help="What to ask; by default the pod's readiness on port 15021.")
+@click.option("--url", default="", help="What to ask; by default the agent, on port 15020.")
 @click.option("--timeoutSeconds", "timeout", type=float, default=60.0, help="Seconds to wait in all.")
 @click.option("--requestTimeoutMillis", "patience", type=float, default=500.0, help="… for one answer.")
 @click.option("--periodMillis", "period", type=float, default=500.0, help="… between two.")
 def wait(url: str, timeout: float, patience: float, period: float) -> None:
     """Return when the proxy is ready; exit code 1 when it is not in time."""
-    host = os.environ.get("INSTANCE_IP") or "127.0.0.1"
-    authority, _, path = (url or f"http://{host}:15021/healthz/ready").removeprefix("http://").partition("/")
+    # by the loopback: what goes to the pod's own address is redirected to the Envoy that is waited for
+    asked = url or "http://127.0.0.1:15020/healthz/ready"
+    authority, _, path = asked.removeprefix("http://").partition("/")
     end = monotonic() + timeout
     said = ""
     while monotonic() < end:

@@ -16,6 +16,7 @@ BUILT_IN_DISCOVERY = "istiod.istio-system.svc:15012"
 PROXY = "istio-proxy"
 DRAIN_PATH = "/drain"
 GRACE = 30  # seconds, Kubernetes' default
+_PATIENCE = 660  # seconds for which applications wait for the proxy: its startup probe gives up after 600
 _RESERVE = 5  # seconds of it that are left when the drain hook gives up
 _VARIANTS = ("-distroless", "-debug")
 
@@ -172,7 +173,7 @@ def _proxy(
             ),
         },
         "lifecycle": proxy.get("lifecycle") or _lifecycle(pod, config, configuration),
-        "hold": holds(config, configuration),
+        "hold": holds(pod, config, configuration),
         "capabilities": added or None,
         "unprivileged": not added,
         "user": 0 if added else 1337,
@@ -210,16 +211,30 @@ def drain_seconds(grace: int) -> int:
     return -(-3 * (grace - _RESERVE) // 2)
 
 
-def holds(config: Object, configuration: Configuration) -> bool:
-    """Whether the application's containers start only when the proxy is ready."""
-    default = configuration.values["global"]["proxy"].get("holdApplicationUntilProxyStarts", False)
-    return bool(config.get("holdApplicationUntilProxyStarts", default))
+def holds(pod: Object, config: Object, configuration: Configuration) -> bool:
+    """Whether the application's containers start only when the proxy is ready.
+
+    By default they do: until its proxy listens, what an application calls is refused, and every pod that a
+    move restarts would lose its first calls. Without a status port nobody could say that it is ready.
+    """
+    default = configuration.values["global"]["proxy"].get("holdApplicationUntilProxyStarts", True)
+    annotated = (pod.get("metadata") or {}).get("annotations") or {}
+    others = any(c.get("name") != PROXY for c in (pod.get("spec") or {}).get("containers") or ())
+    asked = bool(config.get("holdApplicationUntilProxyStarts", default))
+    return asked and others and status_port(annotated, configuration) != 0
+
+
+def _wait(pod: Object, configuration: Configuration) -> list[str]:
+    """The command that returns when the proxy is ready. It asks by the loopback, which is not redirected."""
+    port = status_port((pod.get("metadata") or {}).get("annotations") or {}, configuration)
+    url = f"--url=http://127.0.0.1:{port}/healthz/ready"
+    return ["linnet", "pilot-agent", "wait", url, f"--timeoutSeconds={_PATIENCE}", "--periodMillis=100"]
 
 
 def _lifecycle(pod: Object, config: Object, configuration: Configuration) -> dict[str, Any] | None:
     hooks = dict(drain_hook(pod, configuration) or {})
-    if holds(config, configuration):
-        hooks["postStart"] = {"exec": {"command": ["linnet", "pilot-agent", "wait"]}}
+    if holds(pod, config, configuration):
+        hooks["postStart"] = {"exec": {"command": _wait(pod, configuration)}}
     return hooks or None
 
 
