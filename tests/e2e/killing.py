@@ -3,15 +3,12 @@
 import signal
 import subprocess
 import sys
-from typing import Any
 
+from tests.e2e.asking import injector, virtual_service
 from tests.e2e.clusters import Cluster
 
-from linnet.install.selftest import injecting_revision
 from linnet.kube.client import Client
-from linnet.kube.kinds import ENDPOINT_SLICE, POD, VIRTUAL_SERVICE
-
-Object = dict[str, Any]
+from linnet.kube.kinds import ENDPOINT_SLICE, VIRTUAL_SERVICE
 
 # The real program; only a write that changed something counts, and after the n-th of them comes SIGKILL:
 # no handler runs, nothing is undone.
@@ -70,21 +67,8 @@ async def works(client: Client, *namespaces: str) -> set[str]:
     """Pods are created and injected in each namespace, Istio objects accepted; the revisions that inject."""
     revisions = set()
     for namespace in namespaces:
-        pod: Object = {
-            "metadata": {"name": "p", "namespace": namespace},
-            "spec": {
-                "serviceAccountName": "default",
-                "containers": [{"name": "main", "image": "linnet/echo"}],
-            },
-        }
-        revisions.add(injecting_revision(await client.create(POD, pod, dry_run=True)))
-        route: Object = {
-            "apiVersion": VIRTUAL_SERVICE.api_version,
-            "kind": "VirtualService",
-            "metadata": {"name": "v", "namespace": namespace},
-            "spec": {"hosts": ["shop"], "http": [{"route": [{"destination": {"host": "shop"}}]}]},
-        }
-        await client.create(VIRTUAL_SERVICE, route, dry_run=True)
+        revisions.add(await injector(client, namespace))
+        await client.create(VIRTUAL_SERVICE, virtual_service(namespace, "shop"), dry_run=True)
     return revisions
 
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,17 +10,14 @@ import pytest
 from demo.__main__ import _report
 from demo.client import Report
 from demo.play import ROOT, Played
-
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="the local cluster makes network namespaces: run as root"
-)
+from tests.e2e.clusters import NEEDS_ROOT, short_home
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A short place for state and sockets."""
-    with tempfile.TemporaryDirectory(prefix="ld-") as name:
-        yield Path(name)
+    with short_home() as folder:
+        yield folder
 
 
 def demo(home: Path, page: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +37,7 @@ def demo(home: Path, page: str, **variables: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.e2e
-@needs_root
+@NEEDS_ROOT
 @pytest.mark.parametrize(
     ("page", "said"),
     [
@@ -66,7 +62,7 @@ def test_a_step_that_fails_ends_the_demo(home: Path, page: str, said: str) -> No
 
 
 @pytest.mark.e2e
-@needs_root
+@NEEDS_ROOT
 def test_without_kubectl_the_thin_client_takes_its_place(home: Path) -> None:
     """The demo says so, and the guide's commands are typed all the same."""
     programs = home / "bin"

@@ -5,13 +5,11 @@ import json
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.play import ROOT
 from tests.e2e.clusters import NEEDS_KUBECTL, NEEDS_ROOT, Cluster, cluster, until
 
 from linnet.kube.client import Client
@@ -31,39 +29,28 @@ class Mesh:
         self.cluster = made
         self.state = Path(made.variables["XDG_STATE_HOME"]) / "linnet" / "local"
 
-    def kubectl(self, *words: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["kubectl", *words],
-            env=self.cluster.variables,
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-            cwd=ROOT,
-        )
-        assert done.returncode == 0 or not check, done.stderr
-        return done.stdout
-
     def rolled_out(self) -> None:
         for name in APPS:
-            self.kubectl("rollout", "status", "-n", "stays", f"deployment/{name}", "--timeout=120s")
-        self.kubectl("rollout", "status", "-n", "moved", "deployment/frontend", "--timeout=120s")
+            self.cluster.kubectl("rollout", "status", "-n", "stays", f"deployment/{name}", "--timeout=120s")
+        self.cluster.kubectl("rollout", "status", "-n", "moved", "deployment/frontend", "--timeout=120s")
         for revision in HOMES:
-            self.kubectl(
+            self.cluster.kubectl(
                 "rollout", "status", "-n", "istio-system", f"deployment/istiod-{revision}", "--timeout=120s"
             )
 
     def pod(self, namespace: str, labels: str) -> dict[str, Any]:
         """A pod with these labels that is not about to go."""
-        found = json.loads(self.kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "json"))["items"]
+        found = json.loads(self.cluster.kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "json"))[
+            "items"
+        ]
         staying: list[dict[str, Any]] = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
         return staying[0]
 
     def end_load(self) -> tuple[int, int]:
         """Requests and failures of the caller, by its own report; another one takes its place."""
         name = self.pod("stays", "app=caller")["metadata"]["name"]
-        self.kubectl("delete", "pod", "-n", "stays", name, "--wait=false")
-        log = self.kubectl("logs", "-n", "stays", name, "-c", "load", "--follow")
+        self.cluster.kubectl("delete", "pod", "-n", "stays", name, "--wait=false")
+        log = self.cluster.kubectl("logs", "-n", "stays", name, "-c", "load", "--follow")
         total = re.search(r": (\d+) requests in \d+ s, (\d+) failed", log)
         assert total, log
         self.rolled_out()
@@ -88,7 +75,7 @@ class Mesh:
         words = ("get", "pod", "-n", meta["namespace"], meta["name"], "-o", "json")
 
         async def again() -> bool:
-            text = await asyncio.to_thread(lambda: self.kubectl(*words, check=False))
+            text = await asyncio.to_thread(lambda: self.cluster.call("kubectl", *words).stdout)
             if not text:
                 return False
             pod = json.loads(text)
@@ -139,11 +126,11 @@ def mesh() -> Iterator[Mesh]:
         mesh = Mesh(made)
         for revision, namespace in HOMES.items():
             made.linnet("install", "--set", "profile=minimal", "--set", f"revision={revision}", "-y")
-            mesh.kubectl("create", "namespace", namespace)
-            mesh.kubectl("label", "namespace", namespace, f"istio.io/rev={revision}")
-            mesh.kubectl("apply", "-n", namespace, "-f", "examples/app.yaml")
+            made.kubectl("create", "namespace", namespace)
+            made.kubectl("label", "namespace", namespace, f"istio.io/rev={revision}")
+            made.kubectl("apply", "-n", namespace, "-f", "examples/app.yaml")
         scale = ("scale", "-n", "moved", "--replicas=0", "deployment")
-        mesh.kubectl(*scale, "caller", "backend-v1", "backend-v2")
+        made.kubectl(*scale, "caller", "backend-v1", "backend-v2")
         mesh.rolled_out()
         yield mesh
         folder = str(mesh.state)
@@ -169,7 +156,7 @@ async def test_istiod_is_killed(mesh: Mesh, revision: str) -> None:
 
     await until(all_are_served)
     name = f"later-{revision}"
-    mesh.kubectl("create", "service", "clusterip", "-n", HOMES[revision], name, "--tcp=80:80")
+    mesh.cluster.kubectl("create", "service", "clusterip", "-n", HOMES[revision], name, "--tcp=80:80")
     host = f"{name}.{HOMES[revision]}.svc.cluster.local"
 
     async def all_know() -> bool:
@@ -247,28 +234,7 @@ def test_no_pod_can_read_the_keys(mesh: Mesh) -> None:
     script = "id -u; for f in $(cat); do for r in '' /proc/*/root; do cat $r$f && echo FOUND $r$f; done; done"
     pod = mesh.pod("stays", "app=caller")["metadata"]["name"]
     for container in ("load", "istio-proxy"):
-        command = [
-            "kubectl",
-            "exec",
-            "-i",
-            "-n",
-            "stays",
-            pod,
-            "-c",
-            container,
-            "--",
-            "sh",
-            "-c",
-            f"({script}) 2>/dev/null",
-        ]
-        done = subprocess.run(
-            command,
-            env=mesh.cluster.variables,
-            input="\n".join(files),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        inside = ("exec", "-i", "-n", "stays", pod, "-c", container, "--", "sh", "-c")
+        done = mesh.cluster.call("kubectl", *inside, f"({script}) 2>/dev/null", text="\n".join(files))
         assert done.stdout.splitlines()[1:] == [], done.stdout
         assert done.stdout.splitlines()[0] in ("0", "1337")

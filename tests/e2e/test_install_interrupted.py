@@ -9,22 +9,20 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bench._wire import Request, Wire, wire
+from tests.e2e.asking import injector, stored, virtual_service
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
 
 from linnet.install.lock import NAME as LOCK
-from linnet.install.selftest import injecting_revision
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
 from linnet.kube.errors import ApiError, NotFound
-from linnet.kube.kinds import LEASE, POD, SERVICE_ACCOUNT, VALIDATING_WEBHOOK, VIRTUAL_SERVICE
+from linnet.kube.kinds import LEASE, SERVICE_ACCOUNT, VALIDATING_WEBHOOK, VIRTUAL_SERVICE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), NEEDS_ROOT]
 SPACE = "shop"
-Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -94,33 +92,15 @@ class Dies:
 
 async def pods_and_config(client: Client) -> tuple[str, str]:
     """Who would inject a pod in the namespace, and what is said to a good Istio object; refusals raise."""
-    pod: Object = {
-        "metadata": {"name": "p", "namespace": SPACE},
-        "spec": {"containers": [{"name": "main", "image": "linnet/echo"}]},
-    }
-    injector = injecting_revision(await client.create(POD, pod, dry_run=True))
+    revision = await injector(client, SPACE)
     for namespace in ("default", "istio-system"):
-        with contextlib.suppress(NotFound):
-            await client.get(SERVICE_ACCOUNT, "default", namespace)
-            await client.create(POD, {**pod, "metadata": {"name": "p", "namespace": namespace}}, dry_run=True)
-    route: Object = {
-        "apiVersion": VIRTUAL_SERVICE.api_version,
-        "kind": "VirtualService",
-        "metadata": {"name": "v", "namespace": SPACE},
-        "spec": {"hosts": ["shop"], "http": [{"route": [{"destination": {"host": "shop"}}]}]},
-    }
+        if await stored(client, SERVICE_ACCOUNT, "default", namespace):
+            await injector(client, namespace)
     try:
-        await client.create(VIRTUAL_SERVICE, route, dry_run=True)
+        await client.create(VIRTUAL_SERVICE, virtual_service(SPACE, "shop"), dry_run=True)
     except NotFound:
-        return injector, "not defined"
-    return injector, "accepted"
-
-
-async def has_account(client: Client) -> bool:
-    """Whether pods can be created in the namespace at all."""
-    with contextlib.suppress(NotFound):
-        return bool(await client.get(SERVICE_ACCOUNT, "default", SPACE))
-    return False
+        return revision, "not defined"
+    return revision, "accepted"
 
 
 @pytest.mark.parametrize(
@@ -141,13 +121,13 @@ async def test_killed_after_every_write(
         zygote(tmp_path) as run,
         wire(local.kubeconfig, after=dies) as line,
     ):
-        await until(lambda: has_account(client))
+        await until(lambda: stored(client, SERVICE_ACCOUNT, "default", SPACE))
         dies.run = run
         config = line.kubeconfig(tmp_path / "config")
         while True:
             code, output = await run.run(config, *command)
-            injector, _ = await pods_and_config(client)
-            assert injector in injectors, dies.died_at[-1:]
+            revision, _ = await pods_and_config(client)
+            assert revision in injectors, dies.died_at[-1:]
             if code != -signal.SIGKILL:
                 break
         assert code == 0, output

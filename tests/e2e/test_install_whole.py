@@ -1,7 +1,6 @@
 """An installation by kubectl is one by install; it is verified; what is broken is named, and mended."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -15,25 +14,10 @@ def local() -> Iterator[Cluster]:
     """A cluster on which kubectl has applied what `manifest generate` prints."""
     with cluster() as made:
         objects = made.linnet("manifest", "generate")
-        kubectl(made, "apply", "-f", "-", text=objects)
+        made.kubectl("apply", "-f", "-", text=objects)
         for name in ("istiod", "istio-ingressgateway"):
-            kubectl(made, "rollout", "status", "-n", "istio-system", f"deployment/{name}", "--timeout=200s")
+            made.kubectl("rollout", "status", "-n", "istio-system", f"deployment/{name}", "--timeout=200s")
         yield made
-
-
-def kubectl(made: Cluster, *args: str, text: str = "") -> str:
-    """The real kubectl."""
-    done = subprocess.run(
-        ["kubectl", *args],
-        env=made.variables,
-        input=text,
-        text=True,
-        capture_output=True,
-        timeout=250,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def changes(made: Cluster, *args: str) -> dict[str, str]:
@@ -55,16 +39,16 @@ def test_h13_kubectl_installs_the_same(local: Cluster) -> None:
 
 def test_h14_leftovers_of_the_same_revision_go(local: Cluster) -> None:
     """H14: by revision, whatever their version; what a person copied stays, although it has our labels."""
-    service = json.loads(kubectl(local, "get", "service", "-n", "istio-system", "istiod", "-o", "json"))
+    service = json.loads(local.kubectl("get", "service", "-n", "istio-system", "istiod", "-o", "json"))
     service["metadata"]["name"] = "istiod-copy"
     for field in ("clusterIP", "clusterIPs"):
         del service["spec"][field]
-    kubectl(local, "apply", "-f", "-", text=json.dumps(service))
+    local.kubectl("apply", "-f", "-", text=json.dumps(service))
     scaler = "HorizontalPodAutoscaler/istio-system/istiod"
     without = ("--set", "values.pilot.autoscaleEnabled=false")
     assert changes(local, *without)[scaler] == "removed"
     local.linnet("install", "-y", *without)
-    names = kubectl(local, "get", "service,hpa", "-n", "istio-system", "-o", "name").split()
+    names = local.kubectl("get", "service,hpa", "-n", "istio-system", "-o", "name").split()
     assert "service/istiod-copy" in names
     assert "horizontalpodautoscaler.autoscaling/istiod" not in names
     assert changes(local, *without) == {}
@@ -73,10 +57,10 @@ def test_h14_leftovers_of_the_same_revision_go(local: Cluster) -> None:
 
 def test_h29_what_is_broken_is_named_and_mended(local: Cluster) -> None:
     """A deleted Service, a deleted ConfigMap (H29), an edited one; the same install mends what is broken."""
-    kubectl(local, "delete", "service", "-n", "istio-system", "istiod")
-    kubectl(local, "delete", "configmap", "-n", "istio-system", "istio-sidecar-injector")
+    local.kubectl("delete", "service", "-n", "istio-system", "istiod")
+    local.kubectl("delete", "configmap", "-n", "istio-system", "istio-sidecar-injector")
     edited = {"data": {"meshNetworks": "networks: {}\n# mine\n"}}
-    kubectl(local, "patch", "configmap", "-n", "istio-system", "istio", "-p", json.dumps(edited))
+    local.kubectl("patch", "configmap", "-n", "istio-system", "istio", "-p", json.dumps(edited))
     done = local.attempt("verify-install", "-o", "json")
     assert done.returncode == 1
     (found,) = json.loads(done.stdout)

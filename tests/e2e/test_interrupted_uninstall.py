@@ -1,14 +1,13 @@
 """An uninstall that dies after any of its writes leaves a cluster that works, and is completed."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster
 from tests.e2e.killing import killed, ready_endpoints, works
 
 from linnet.kube.client import Client
-from linnet.kube.config import from_kubeconfig
 from linnet.upgrade.look import look
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), NEEDS_ROOT]
@@ -24,13 +23,6 @@ def mesh() -> Iterator[Cluster]:
         made.linnet("kubectl", "create", "namespace", SPACE)
         made.linnet("kubectl", "label", "namespace", SPACE, "istio-injection=enabled")
         yield made
-
-
-@pytest.fixture
-async def client(mesh: Cluster) -> AsyncIterator[Client]:
-    """The cluster's administrator."""
-    async with Client(from_kubeconfig(mesh.kubeconfig)) as client:
-        yield client
 
 
 @pytest.mark.parametrize(("leaving", "staying", "writes"), [("canary", "1-0-0", 3), ("1-0-0", "canary", 5)])
@@ -71,3 +63,17 @@ def test_the_plan_of_a_dry_run_is_what_happens(mesh: Cluster) -> None:
     assert len(removed) > 10
     assert "Gateways istio-ingressgateway move to revision" in planned
     assert ".." not in "".join(line for line in done.splitlines() if line.startswith("  Removed"))
+
+
+def test_killed_after_its_last_write(mesh: Cluster) -> None:
+    """There is nothing left to do: the same command says so and succeeds; a further one finds no revision."""
+    mesh.linnet("install", "--set", "profile=minimal", "--set", "revision=last", "-y")
+    command = ("uninstall", "--revision", "last")
+    planned = mesh.linnet(*command, "--dry-run").splitlines()
+    objects = sum("Not pruning object" in line and "Kind=Lease/" not in line for line in planned)
+    assert killed(mesh, *command, writes=objects + 1), "after the record of it was written"
+    assert "Nothing of revision last is left" in mesh.linnet(*command)
+    for revision in ("last", "never"):
+        refused = mesh.attempt("uninstall", "--revision", revision)
+        assert refused.returncode == 1
+        assert f"could not find target revision {revision}" in refused.stderr
