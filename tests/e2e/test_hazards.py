@@ -4,8 +4,10 @@ docs/hazards.md lists them all; the names of these tests begin with their number
 """
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.e2e.asking import (
@@ -26,6 +28,7 @@ from linnet.kube.client import Client
 from linnet.kube.errors import ApiError
 from linnet.kube.kinds import (
     CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
     CONFIG_MAP,
     DEPLOYMENT,
     MUTATING_WEBHOOK,
@@ -34,6 +37,7 @@ from linnet.kube.kinds import (
     SERVICE_ACCOUNT,
     VIRTUAL_SERVICE,
 )
+from linnet.upgrade.look import look
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), NEEDS_ROOT]
 
@@ -107,6 +111,39 @@ async def test_h2_the_default_moves_before_its_revision_goes(both: Cluster, clie
     assert await dangling(client) == []
 
 
+async def test_h2_a_revision_that_cannot_serve_takes_nothing_over(
+    both: Cluster, client: Client, space
+) -> None:
+    """The only other revision is scaled to nothing, or does not inject: the default stays, nothing goes."""
+    team = await space(injection="enabled")
+    command = ("uninstall", "--revision", "1-0-0", "-y", "--readiness-timeout", "20s")
+
+    async def scaled(replicas: int) -> None:
+        await client.patch(DEPLOYMENT, "istiod-canary", SYSTEM, {"spec": {"replicas": replicas}})
+
+        async def seen() -> bool:
+            status = (await client.get(DEPLOYMENT, "istiod-canary", SYSTEM)).get("status") or {}
+            return status.get("readyReplicas", 0) == replicas
+
+        await until(seen)
+
+    await scaled(0)
+    for refused in (
+        both.attempt(*command),
+        both.attempt("tag", "set", "default", "-r", "canary", "--overwrite"),
+    ):
+        assert refused.returncode == 1
+        assert "no ready istiod" in refused.stderr
+    await scaled(1)
+    await client.delete(MUTATING_WEBHOOK, "istio-sidecar-injector-canary")
+    refused = both.attempt(*command)
+    assert refused.returncode == 1
+    assert "revision canary cannot become the default" in refused.stderr
+    assert "istio-sidecar-injector-canary does not exist" in refused.stderr
+    assert await injector(client, team) == "1-0-0"
+    await validates(client, team)
+
+
 async def test_h3_the_gateway_outlives_the_canary(alone: Cluster, client: Client) -> None:
     """Installed and rolled back, a canary leaves the gateway's Service as it was, address and all."""
 
@@ -161,6 +198,65 @@ async def test_h6_a_typo_is_not_silent(both: Cluster, client: Client, space) -> 
     assert f"no revision or tag canry; pods get no proxy in namespace {team}" in both.linnet(
         "revision", "list"
     )
+
+
+def with_token(mesh: Cluster, client: Client, token: str, file: Path) -> Cluster:
+    """The same cluster as another user."""
+    authority = base64.b64encode(client.config.ca).decode()
+    server = {"server": client.config.server, "certificate-authority-data": authority}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": server}],
+        "users": [{"name": "u", "user": {"token": token}}],
+    }
+    file.write_text(json.dumps(config))
+    return Cluster(mesh.variables | {"KUBECONFIG": str(file)})
+
+
+async def test_h7_who_may_not_remove_all_of_it_removes_nothing(
+    both: Cluster, client: Client, tmp_path: Path
+) -> None:
+    """Somebody has every right but to delete roles of the cluster: the default does not even move."""
+    both.linnet("tag", "set", "default", "-r", "canary", "--overwrite")
+    account = {"name": "most", "namespace": SYSTEM}
+    rights = [
+        {
+            "apiGroups": ["*"],
+            "resources": ["*"],
+            "verbs": ["get", "list", "watch", "create", "patch", "update"],
+        },
+        {"apiGroups": ["", "apps", "admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["delete"]},
+    ]
+    await client.create(SERVICE_ACCOUNT, {"metadata": account})
+    await client.create(CLUSTER_ROLE, {"metadata": {"name": "most"}, "rules": rights})
+    binding = {
+        "metadata": {"name": "most"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "most"},
+        "subjects": [{"kind": "ServiceAccount", **account}],
+    }
+    await client.create(CLUSTER_ROLE_BINDING, binding)
+    asked = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": account,
+        "spec": {},
+    }
+    answer = await client.create(SERVICE_ACCOUNT, asked, namespace=SYSTEM, subresource="token")
+    most = with_token(both, client, answer["status"]["token"], tmp_path / "most")
+    before = await look(client, SYSTEM, streams=False)
+    refused = most.attempt("uninstall", "--revision", "canary", "-y")
+    assert refused.returncode == 1
+    assert "cannot be removed" in refused.stderr
+    assert "nothing was changed" in refused.stderr
+    after = await look(client, SYSTEM, streams=False)
+    assert (after.default, after.present) == ("canary", before.present)
+    names = {kind.name: [obj["metadata"]["name"] for obj in found] for kind, found in before.objects.items()}
+    assert names == {
+        kind.name: [obj["metadata"]["name"] for obj in found] for kind, found in after.objects.items()
+    }
 
 
 async def test_h8_installed_means_that_it_injects_and_validates(

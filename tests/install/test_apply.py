@@ -202,3 +202,11 @@ async def test_tags(client: Client, plane: Make) -> None:
     assert [row for row in await tags.listed(client) if row.tag == "prod"] == []
     with pytest.raises(tags.TagError, match="there is no such tag"):
         await tags.remove_tag(client, "prod", "istio-system")
+    await client.delete(DEPLOYMENT, "istiod-tag-b", "istio-system")
+    with pytest.raises(tags.TagError, match="revision tag-b has no ready istiod"):
+        await set_tag(client, "next", "tag-b")
+    await client.delete(SERVICE, "istiod-tag-b", "istio-system")
+    for name in ("next", "default"):
+        with pytest.raises(tags.TagError, match="revision tag-b has no Service istio-system/istiod-tag-b"):
+            await set_tag(client, name, "tag-b", overwrite=True)
+    assert [row.tag for row in await tags.listed(client) if row.tag in ("next", "default")] == []

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from linnet.install import lock
-from linnet.install.lock import Busy, LockLost, exclusive, stale
+from linnet.install.lock import Busy, Denied, LockLost, exclusive, stale
 from linnet.install.process import gone, this_process
 from linnet.kube.client import Client
-from linnet.kube.config import from_kubeconfig
+from linnet.kube.config import Config, from_kubeconfig
 from linnet.kube.errors import NotFound
-from linnet.kube.kinds import LEASE, NAMESPACE
+from linnet.kube.kinds import LEASE, NAMESPACE, SERVICE_ACCOUNT
 from linnet.kube.watch import Applied, follow
 
 pytestmark = pytest.mark.wired
@@ -90,7 +90,7 @@ async def test_a_killed_holder_does_not_block(client: Client, api_server: str) -
 import asyncio
 from linnet.install.lock import exclusive
 from linnet.kube.client import Client
-from linnet.kube.config import from_kubeconfig
+from linnet.kube.config import Config, from_kubeconfig
 async def main():
     async with Client(from_kubeconfig({api_server!r})) as client:
         async with exclusive(client, {SPACE!r}, "killed", waiting=print):
@@ -205,3 +205,23 @@ def test_processes() -> None:
     assert gone(f"{boot}/{namespace}/{process}/1")
     assert not gone("")
     assert not gone("nonsense")
+
+
+async def test_who_may_not_take_it_is_told_what_it_is(client: Client) -> None:
+    """The message names the Lease, the user and the right, and that nothing happened."""
+    account = {"name": "reader", "namespace": SPACE}
+    await client.create(SERVICE_ACCOUNT, {"metadata": account})
+    asked = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": account,
+        "spec": {},
+    }
+    answer = await client.create(SERVICE_ACCOUNT, asked, namespace=SPACE, subresource="token")
+    config = Config(client.config.server, client.config.ca, token=answer["status"]["token"])
+    async with Client(config) as reader:
+        with pytest.raises(
+            Denied, match=r"hold the Lease istio-system/linnet-operation .*reader.*nothing was"
+        ):
+            async with exclusive(reader, SPACE, "tag set x", waiting=print):
+                pytest.fail("it was not locked")

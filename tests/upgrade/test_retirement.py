@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from linnet.control_plane.locks import own_status
+from linnet.control_plane.settings import Settings
 from linnet.install.operator import resolve
 from linnet.install.plane import Plane
 from linnet.install.ready import kind_of
 from linnet.install.render import components, default_objects
-from linnet.kube.kinds import Kind
+from linnet.kube.kinds import LEASE, Kind
 from linnet.upgrade.fleet import Gateway, fleet
 from linnet.upgrade.retirement import ORDER, Plan, RetireError, everything, plan
 
@@ -142,7 +144,7 @@ def test_an_interrupted_removal_goes_on(step: int) -> None:
     whole = made(objects, "1-0-0", ["1-0-0", "canary"], "canary").removed
     gone = set(ORDER[:step])
     left = {
-        kind: [o for o in found if kind not in gone or o["metadata"]["labels"]["istio.io/rev"] != "1-0-0"]
+        kind: [o for o in found if kind not in gone or o["metadata"]["labels"].get("istio.io/rev") != "1-0-0"]
         for kind, found in objects.items()
     }
     expected = tuple(item for item in whole if item.kind not in gone)
@@ -183,6 +185,35 @@ def test_user_made_service_of_the_guide_goes_with_its_revision() -> None:
     }
     assert "istiod" in removed["canary"]
     assert "istiod" not in removed["1-0-0"]
+
+
+def test_a_tag_whose_service_is_gone_already_goes_by_force() -> None:
+    """Somebody deleted istiod's Service by hand: what calls it still goes with the revision."""
+    objects = cluster("1-0-0", "canary", gateways="1-0-0", default="1-0-0")
+    services = next(found for kind, found in objects.items() if kind.name == "Service")
+    services[:] = [o for o in services if o["metadata"]["name"] != "istiod-canary"]
+    hook = {
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "istio-revision-tag-prod", "labels": {"istio.io/tag": "prod"}},
+        "webhooks": [{"clientConfig": {"service": {"namespace": "istio-system", "name": "istiod-canary"}}}],
+    }
+    found = made(objects, "canary", ["1-0-0", "canary"], "1-0-0", hooks=[hook], force=True)
+    assert [item.name for item in found.callers] == ["istio-revision-tag-prod"]
+
+
+def test_the_lock_of_a_revision_goes_last() -> None:
+    """Its own Lease, under the name that its istiods use, and not that of another revision."""
+    objects = cluster("1-0-0", "canary", gateways="1-0-0", default="1-0-0")
+    objects[LEASE] = [
+        {
+            "kind": "Lease",
+            "metadata": {"name": own_status(Settings(revision=revision)).name, "namespace": "istio-system"},
+        }
+        for revision in ("canary", "1-0-0")
+    ]
+    removed = made(objects, "canary", ["1-0-0", "canary"], "1-0-0").removed
+    assert [item.name for item in removed if item.kind == LEASE] == ["istio-status-leader-canary"]
+    assert removed[-1].kind == LEASE
 
 
 def test_purge_takes_everything() -> None:

@@ -134,14 +134,22 @@ async def _remove(asked: Asked) -> None:
     from linnet.install.lock import exclusive
     from linnet.install.marks import MANAGER
     from linnet.install.recording import recorded
+    from linnet.upgrade.interrupted import completed
     from linnet.upgrade.look import look
     from linnet.upgrade.retire import carry_out
-    from linnet.upgrade.retirement import RetireError
+    from linnet.upgrade.retirement import NoSuchRevision, RetireError
 
     async with options.client(manager=MANAGER) as client:
         try:
             seen = await look(client, asked.namespace)
-            made, asked = _planned(seen, asked)
+            purpose = f"uninstall revision {asked.revision}"
+            try:
+                made, asked = _planned(seen, asked)
+            except NoSuchRevision:
+                if not await completed(client, asked.namespace, purpose):
+                    raise
+                await _acknowledge(client, asked, purpose)
+                return
             _refuse_users(made, asked)
             for line in _announcement(made, asked):
                 print(line)
@@ -153,7 +161,6 @@ async def _remove(asked: Asked) -> None:
                 print("Cancelled.")
                 raise SystemExit(FAILED)
             progress = Progress()
-            purpose = f"uninstall revision {asked.revision}"
             async with exclusive(client, asked.namespace, purpose, waiting=progress.working):
                 seen = await look(client, asked.namespace)  # nobody changes it from now on
                 anew, _ = _planned(seen, asked)
@@ -164,6 +171,21 @@ async def _remove(asked: Asked) -> None:
         except (RetireError, ApplyError) as error:
             raise UserError(str(error)) from error
     _complete(left)
+
+
+async def _acknowledge(client: "Client", asked: Asked, purpose: str) -> None:
+    """The same command died after its last write: write that down, unless nothing may be written."""
+    from linnet.install.lock import exclusive
+    from linnet.install.recording import recorded
+
+    if not asked.dry_run:
+        async with (
+            exclusive(client, asked.namespace, purpose, waiting=print),
+            recorded(client, asked.namespace, purpose, warn=warn),
+        ):
+            pass
+    print(f"Nothing of revision {asked.revision} is left: an interrupted uninstall had removed all of it.")
+    print("✔ Uninstall complete")
 
 
 def _planned(seen: "Seen", asked: Asked) -> "tuple[Retirement, Asked]":

@@ -27,7 +27,7 @@ import msgspec
 from linnet.install.history import Dead, State
 from linnet.install.process import gone, this_process
 from linnet.kube.client import Client
-from linnet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from linnet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from linnet.kube.kinds import LEASE
 
 NAME = "linnet-operation"
@@ -48,6 +48,10 @@ Object = dict[str, Any]
 
 class Busy(OSError):
     """Another command holds the lock; the message says which, and who runs it."""
+
+
+class Denied(OSError):
+    """The user may not take the lock; the message names it."""
 
 
 class LockLost(OSError):
@@ -71,13 +75,20 @@ async def exclusive(
 
     Raises:
         Busy: another command still holds the lock after `patience` seconds (0: do not wait).
+        Denied: the user has no right to it.
         LockLost: the API server could not be reached in time to renew; the body was cancelled.
     """
     try:
         uid, waited = await _take(client, namespace, purpose, waiting, patience)
-    except ApiError as error:
-        if not isinstance(error, NotFound) and not _terminating(error):
-            raise
+    except Forbidden as error:
+        if not _terminating(error):
+            raise Denied(
+                f"commands that change a plane hold the Lease {namespace}/{NAME} while they work: {error}; "
+                "nothing was changed"
+            ) from error
+        yield False
+        return
+    except NotFound:
         yield False
         return
     body = asyncio.current_task()

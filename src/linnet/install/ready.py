@@ -40,6 +40,10 @@ def deployment_verdict(obj: Mapping[str, Any]) -> str:
     if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
         return "its newest revision has not been seen yet"
     updated, total = status.get("updatedReplicas", 0), status.get("replicas", 0)
+    if (obj.get("spec") or {}).get("paused") and (updated < wanted or total > updated):
+        meta = obj["metadata"]
+        remedy = f"kubectl -n {meta.get('namespace', 'default')} rollout resume deployment {meta['name']}"
+        return f"its rollout is paused ({remedy})"
     if updated < wanted:
         return f"{updated} of {wanted} replicas updated"
     if total > updated:

@@ -201,7 +201,7 @@ async def set_tag(client: Client, wish: Wish, ready: Planned) -> None:
         TagError: nobody could answer for the revision now, so pods would be refused.
         ApplyError: it was refused; the default stays where it was.
     """
-    await _check_ready(client, wish)
+    await _check_ready(client, wish, ready)
     if wish.name == NAME:
         assert ready.plane is not None
         await make_default(client, _widened(ready.plane, wish))
@@ -210,10 +210,26 @@ async def set_tag(client: Client, wish: Wish, ready: Planned) -> None:
         await apply_object(client, obj)
 
 
-async def _check_ready(client: Client, wish: Wish) -> None:
+async def _check_ready(client: Client, wish: Wish, ready: Planned) -> None:
     selector = f"app=istiod,{REV}={wish.revision}"
+    services = {
+        (called["namespace"], called["name"])
+        for obj in ready.objects
+        for entry in obj.get("webhooks") or ()
+        if (called := (entry.get("clientConfig") or {}).get("service"))
+    }
+    for namespace, name in sorted(services):
+        try:
+            await client.get(SERVICE, name, namespace)
+        except NotFound:
+            option = "" if wish.revision == NAME else f" --set revision={wish.revision}"
+            raise TagError(
+                f"revision {wish.revision} has no Service {namespace}/{name}: pods of the tag would be "
+                f"refused; install it again first: install{option}"
+            ) from None
     found = (await client.list(DEPLOYMENT, wish.namespace, labels=selector)).items
-    if found and not any((obj.get("status") or {}).get("readyReplicas") for obj in found):
+    ours = any(namespace == wish.namespace for namespace, _ in services)  # else another cluster serves it
+    if (found or ours) and not any((obj.get("status") or {}).get("readyReplicas") for obj in found):
         raise TagError(
             f"revision {wish.revision} has no ready istiod: pods of the tag would be refused; "
             f"see: kubectl get pods -n {wish.namespace} -l {selector}"

@@ -59,7 +59,15 @@ async def hand_over(
                     report=report,
                 )
 
-        await apply_component(client, component, seconds=seconds, report=report, after=alone)
+        try:
+            await apply_component(client, component, seconds=seconds, report=report, after=alone)
+        except ApplyError as error:
+            if not isinstance(error.__cause__, NotReady):
+                raise
+            raise ApplyError(
+                f"{error}. Pods that were ready go on serving: mend it and run the same command again, "
+                "or go back with linnet gateway move --to REV"
+            ) from error
 
 
 def specs(wanted: Iterable[Gateway], taker: Plane, planes: Iterable[Plane]) -> list[GatewaySpec]:

@@ -9,10 +9,12 @@ from linnet.install.marks import COMPONENT, REV, TAG_LABEL, Object
 from linnet.install.pilot import recorded
 from linnet.install.plane import NAME, Plane, suffixed
 from linnet.kube.client import Client
+from linnet.kube.errors import Forbidden
 from linnet.kube.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
+    LEASE,
     MUTATING_WEBHOOK,
     POD_DISRUPTION_BUDGET,
     SERVICE,
@@ -21,7 +23,7 @@ from linnet.kube.kinds import (
 from linnet.upgrade.fleet import Gateway, fleet
 from linnet.upgrade.injection import labels_of, revision_label
 from linnet.upgrade.observe import observe
-from linnet.upgrade.retirement import PURGED
+from linnet.upgrade.retirement import LOCKS, PURGED
 from linnet.upgrade.users import Observed, revisions_of_pods
 
 
@@ -79,10 +81,22 @@ def _own(obj: Object) -> bool:
 async def look(client: Client, namespace: str, *, streams: bool = True) -> Seen:
     """What there is now; `streams`: also ask each istiod who is connected."""
     async with asyncio.TaskGroup() as tasks:
-        lists = {kind: tasks.create_task(client.list(kind, labels=COMPONENT)) for kind in PURGED}
+        lists = {
+            kind: tasks.create_task(client.list(kind, labels=COMPONENT)) for kind in PURGED if kind != LEASE
+        }
+        leases = tasks.create_task(_locks(client, namespace))
         observing = tasks.create_task(observe(client, namespace, ask=streams))
-    objects = {kind: task.result().items for kind, task in lists.items()}
+    objects = {kind: task.result().items for kind, task in lists.items()} | {LEASE: leases.result()}
     return Seen(observing.result(), objects, records(objects[CONFIG_MAP], namespace))
+
+
+async def _locks(client: Client, namespace: str) -> list[Object]:
+    """The Leases that istiods made, each for its revision; nothing where they may not be listed."""
+    try:
+        found = (await client.list(LEASE, namespace)).items
+    except Forbidden:
+        return []
+    return [obj for obj in found if obj["metadata"]["name"].startswith(LOCKS)]
 
 
 def records(config_maps: Sequence[Object], namespace: str) -> dict[str, Plane]:

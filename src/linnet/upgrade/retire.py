@@ -15,8 +15,10 @@ from linnet.install.default import make_default
 from linnet.install.marks import COMPONENT, REV, Object
 from linnet.install.plane import NAME, Plane, suffixed
 from linnet.install.progress import Report
+from linnet.install.ready import NotReady
+from linnet.install.selftest import prove_injection, prove_validation
 from linnet.kube.client import Client
-from linnet.kube.errors import Conflict, NotFound
+from linnet.kube.errors import ApiError, Conflict, NotFound
 from linnet.kube.kinds import DEPLOYMENT, MUTATING_WEBHOOK, POD, SERVICE, VALIDATING_WEBHOOK
 from linnet.kube.mirror import key_of
 from linnet.kube.watch import Applied, Deleted, Listed, follow
@@ -24,10 +26,12 @@ from linnet.upgrade.fleet import Gateway, Way
 from linnet.upgrade.gateways import UnknownGateway, hand_over, move_injected, specs
 from linnet.upgrade.health import Dangling, dangling
 from linnet.upgrade.look import Seen
+from linnet.upgrade.moving import ready
 from linnet.upgrade.retirement import PURGED, Item, Plan, RetireError, plan
 from linnet.upgrade.users import User, ending, users
 
 DRAIN = 60.0  # seconds that ending pods keep their control plane
+PROOF = 60.0  # seconds in which a revision that runs must show that it works
 
 
 class Retirement(Struct, frozen=True):
@@ -55,6 +59,7 @@ def prepare(
         gateways_to=gateways_to,
         force=force,
     )
+    _check_takers(seen, made)
     found = users(
         observed,
         revision,
@@ -65,6 +70,16 @@ def prepare(
     return Retirement(made, tuple(found), observed.streams.get(revision, frozenset()) is not None)
 
 
+def _check_takers(seen: Seen, made: Plan) -> None:
+    """Who takes something over must be able to serve now: a default that nobody answers for blocks pods."""
+    for taker, what in ((made.heir, "become the default"), (made.gateways_to, "serve the gateways")):
+        if taker and not ready(seen, taker):
+            raise RetireError(
+                f"revision {taker} would {what}, but it has no ready istiod; nothing was removed. "
+                f"See: kubectl get pods -n {seen.observed.namespace} -l app=istiod,{REV}={taker}"
+            )
+
+
 async def carry_out(
     client: Client, seen: Seen, made: Plan, *, seconds: float, report: Report
 ) -> list[Dangling]:
@@ -72,8 +87,12 @@ async def carry_out(
 
     Raises:
         ApplyError: gateways were not handed over within `seconds`; nothing has been removed.
-        RetireError: the revision that takes over was not installed by Linnet.
+        RetireError: the revision that takes over was not installed by Linnet, does not inject or validate,
+            or something may not be removed; nothing has been changed.
     """
+    await _rehearse(client, made)
+    if made.heir:
+        await _prove(client, _plane(seen, made.heir), seconds=seconds, report=report)
     if made.gateways_to:
         await _move_gateways(client, seen, made, seconds=seconds, report=report)
     if made.heir:
@@ -87,6 +106,30 @@ async def carry_out(
     await _wait_drained(client, made.revision, seconds=min(seconds, DRAIN), report=report)
     await remove(client, (*made.callers, *made.removed), made.revision, seconds=seconds, report=report)
     return await left_dangling(client, seen.observed.namespace)
+
+
+async def _rehearse(client: Client, made: Plan) -> None:
+    """Raises RetireError when the API server would refuse one of the deletions: all of them, or none."""
+    for item in made.items:
+        try:
+            await client.delete(item.kind, item.name, item.namespace, uid=item.uid, dry_run=True)
+        except (NotFound, Conflict):
+            continue
+        except ApiError as error:
+            raise RetireError(f"{item} cannot be removed: {error}; nothing was changed") from error
+
+
+async def _prove(client: Client, heir: Plane, *, seconds: float, report: Report) -> None:
+    """Raises RetireError when the revision that becomes the default does not inject or validate."""
+    try:
+        await prove_validation(client, heir, seconds=min(seconds, PROOF), report=report)
+        if heir.revision:  # an un-revisioned injector rests beside the default tag
+            await prove_injection(client, heir, seconds=min(seconds, PROOF), report=report)
+    except NotReady as error:
+        raise RetireError(
+            f"revision {heir.revision_name} cannot become the default: {error}; nothing was changed. "
+            f"See: verify-install --revision {heir.revision_name}"
+        ) from error
 
 
 async def left_dangling(client: Client, namespace: str) -> list[Dangling]:

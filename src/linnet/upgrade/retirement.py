@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from linnet.install.marks import COMPONENT, REV, SHARED, TAG_LABEL
-from linnet.install.plane import NAME
+from linnet.install.plane import NAME, suffixed
 from linnet.install.webhooks import DEFAULT_SERVICE, DEFAULT_TAG, DEFAULT_VALIDATOR
 from linnet.kube.kinds import (
     CLUSTER_ROLE,
@@ -15,6 +15,7 @@ from linnet.kube.kinds import (
     CUSTOM_RESOURCE_DEFINITION,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
+    LEASE,
     MUTATING_WEBHOOK,
     POD_DISRUPTION_BUDGET,
     ROLE,
@@ -45,12 +46,18 @@ ORDER: tuple[Kind, ...] = (
     CLUSTER_ROLE_BINDING,
     CLUSTER_ROLE,
     SERVICE_ACCOUNT,
+    LEASE,
 )
+LOCKS = "istio-status-leader-"  # and a revision: the Lease that its istiods make for themselves
 PURGED: tuple[Kind, ...] = (*ORDER, CUSTOM_RESOURCE_DEFINITION)
 
 
 class RetireError(ValueError):
     """A revision that cannot be removed as asked; the message says what to do."""
+
+
+class NoSuchRevision(RetireError):
+    """Nothing of the revision is there."""
 
 
 class SeveralTakers(RetireError):
@@ -135,7 +142,7 @@ def plan(
     others = sorted(set(present) - {revision})
     served = [gateway for gateway in gateways if revision in gateway.touched]
     if revision not in set(present) and not _owned(objects, revision, gateways=False):
-        raise RetireError(
+        raise NoSuchRevision(
             f"could not find target revision {revision}; there are: {', '.join(others) or 'none'}"
         )
     heir = _heir(revision, others, default, new_default)
@@ -147,6 +154,7 @@ def plan(
     settled = {DEFAULT_TAG, f"{DEFAULT_TAG}-{namespace}", DEFAULT_VALIDATOR} if heir or dropped else set()
     settled |= {found.name for found in removed if found.kind in (MUTATING_WEBHOOK, VALIDATING_WEBHOOK)}
     services = {(found.namespace, found.name) for found in removed if found.kind == SERVICE}
+    services.add((namespace, suffixed("istiod", "" if revision == NAME else revision)))  # also if it is gone
     return Plan(
         revision=revision,
         heir=heir if heir != default or revision == default else "",
@@ -251,7 +259,10 @@ def _owned(objects: Mapping[Kind, Sequence[Object]], revision: str, *, gateways:
             return gateways
         return labels.get(COMPONENT) == "Pilot" and SHARED not in labels
 
-    return [item(kind, obj) for kind in ORDER for obj in objects.get(kind, ()) if goes(obj)]
+    def owned(kind: Kind, obj: Object) -> bool:
+        return obj["metadata"]["name"] == LOCKS + revision if kind == LEASE else goes(obj)
+
+    return [item(kind, obj) for kind in ORDER for obj in objects.get(kind, ()) if owned(kind, obj)]
 
 
 def item(kind: Kind, obj: Object) -> Item:
