@@ -29,7 +29,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert server.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             kubeconfig = (await server.stdout.readline()).decode().strip()
         async with Client(from_kubeconfig(kubeconfig)) as client:
             for name in ("istio-system", "shop"):
@@ -71,7 +71,7 @@ async def _running(client: Client, revision: str = "canary", **more: object) -> 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(serve(istiod))
         waiting = tasks.create_task(istiod.serving_now.wait())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
         try:
             yield istiod

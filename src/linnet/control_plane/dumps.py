@@ -7,6 +7,8 @@ import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from linnet.model.resource import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resource
 from linnet.xds.offers import Line
 
@@ -21,6 +23,55 @@ _REDACTED = base64.b64encode(b"[redacted]").decode()
 _SHORT = {"cds": CLUSTER, "eds": ENDPOINTS, "lds": LISTENER, "rds": ROUTES, "sds": SECRET}
 
 
+class _Section(Struct, frozen=True):
+    """One type of resources in a dump; `shown` gives the form of one of them, from version and content."""
+
+    kind: str
+    type_url: str
+    key: str
+    shown: Callable[[str, Json], Json]
+    versioned: bool = False
+
+
+_SECTIONS = (  # in Envoy's order
+    _Section(
+        "ClustersConfigDump",
+        CLUSTER,
+        "dynamicActiveClusters",
+        lambda version, content: {"versionInfo": version, "cluster": content},
+        versioned=True,
+    ),
+    _Section(
+        "EndpointsConfigDump",
+        ENDPOINTS,
+        "dynamicEndpointConfigs",
+        lambda version, content: {"versionInfo": version, "endpointConfig": content},
+    ),
+    _Section(
+        "ListenersConfigDump",
+        LISTENER,
+        "dynamicListeners",
+        lambda version, content: {
+            "name": content["name"],
+            "activeState": {"versionInfo": version, "listener": content},
+        },
+        versioned=True,
+    ),
+    _Section(
+        "RoutesConfigDump",
+        ROUTES,
+        "dynamicRouteConfigs",
+        lambda version, content: {"versionInfo": version, "routeConfig": content},
+    ),
+    _Section(
+        "SecretsConfigDump",
+        SECRET,
+        "dynamicActiveSecrets",
+        lambda version, content: {"name": content["name"], "versionInfo": version, "secret": content},
+    ),
+)
+
+
 def config_dump(line: Line, types: Iterable[str] = (), *, endpoints: bool = False) -> Json:
     """`{"configs": [...]}`: a section per type; with `types` (`cds`, ...) the resources themselves."""
     version = str(line.number)
@@ -28,52 +79,15 @@ def config_dump(line: Line, types: Iterable[str] = (), *, endpoints: bool = Fals
         chosen = (_SHORT[name] for name in types if name in _SHORT)
         return {"configs": [content for t in chosen for content in _contents(line, t)]}
 
-    def section(kind: str, type_url: str, key: str, wrap: Callable[[Json], Json], **more: object) -> Json:
-        return {"@type": _ADMIN + kind, **more, key: [wrap(content) for content in _contents(line, type_url)]}
+    shown = (section for section in _SECTIONS if endpoints or section.type_url != ENDPOINTS)
+    sections = [_section(section, version, _contents(line, section.type_url)) for section in shown]
+    return {"configs": [{"@type": _ADMIN + "BootstrapConfigDump"}, *sections]}
 
-    sections = [
-        {"@type": _ADMIN + "BootstrapConfigDump"},
-        section(
-            "ClustersConfigDump",
-            CLUSTER,
-            "dynamicActiveClusters",
-            lambda content: {"versionInfo": version, "cluster": content},
-            versionInfo=version,
-        ),
-        section(
-            "ListenersConfigDump",
-            LISTENER,
-            "dynamicListeners",
-            lambda content: {
-                "name": content["name"],
-                "activeState": {"versionInfo": version, "listener": content},
-            },
-            versionInfo=version,
-        ),
-        section(
-            "RoutesConfigDump",
-            ROUTES,
-            "dynamicRouteConfigs",
-            lambda content: {"versionInfo": version, "routeConfig": content},
-        ),
-        section(
-            "SecretsConfigDump",
-            SECRET,
-            "dynamicActiveSecrets",
-            lambda content: {"name": content["name"], "versionInfo": version, "secret": content},
-        ),
-    ]
-    if endpoints:
-        sections.insert(
-            2,
-            section(
-                "EndpointsConfigDump",
-                ENDPOINTS,
-                "dynamicEndpointConfigs",
-                lambda content: {"versionInfo": version, "endpointConfig": content},
-            ),
-        )
-    return {"configs": sections}
+
+def _section(section: _Section, version: str, contents: Iterable[Json]) -> Json:
+    about = {"versionInfo": version} if section.versioned else {}
+    found = [section.shown(version, content) for content in contents]
+    return {"@type": _ADMIN + section.kind, **about, section.key: found}
 
 
 def messages(line: Line) -> list["Message"]:

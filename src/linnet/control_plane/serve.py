@@ -8,11 +8,9 @@ from functools import partial
 
 import structlog
 
-from linnet.ca import roots
-from linnet.ca.rotate import keep_current
 from linnet.control_plane import locks, status
 from linnet.control_plane.callers import Callers
-from linnet.control_plane.certificates import authority_of, renew_in_time, renew_serving
+from linnet.control_plane.certificates import authority_of
 from linnet.control_plane.gauges import add_gauges
 from linnet.control_plane.istiod import Istiod
 from linnet.control_plane.plane import Plane
@@ -20,11 +18,11 @@ from linnet.control_plane.ports import open_ports
 from linnet.control_plane.proxies import Proxies
 from linnet.control_plane.pushing import ask_back, follow_injector, let_go, push
 from linnet.control_plane.settle import Changes
+from linnet.control_plane.signing import Signing
 from linnet.control_plane.system_roots import system_roots
 from linnet.control_plane.watching import Watching
 from linnet.control_plane.webhooks import Injection
 from linnet.ingest import mesh
-from linnet.inject.bundle import Bundles
 from linnet.model.snapshot import MeshConfig
 
 log = structlog.get_logger(__name__)
@@ -57,40 +55,22 @@ async def serve(istiod: Istiod) -> None:
         plane.advance(watching.take())
         injection.update(watching.injector_config(), plane.mesh_text())
         istiod.synced = True
-        authority = await authority_of(istiod, plane.mesh.snapshot.config.trust_domain)
-        bundles = Bundles(
-            client, settings.revision, settings.namespace, lambda: authority.roots.encode(), log
-        )
-        distributor = roots.Distributor(client, lambda: authority.roots)
-        certificate = renew_serving(istiod, authority)
-
-        def signer_changed() -> None:
-            renew_serving(istiod, authority)
-            bundles.changed.set()
-            distributor.wake()
-
+        signing = Signing(istiod, await authority_of(istiod, plane.mesh.snapshot.config.trust_domain))
         add_gauges(istiod, proxies)
 
         async with AsyncExitStack() as servers:
-            await open_ports(istiod, servers, proxies, callers, authority, plane, injection)
-            background += (
-                tasks.create_task(
-                    push(settings, plane, watching, proxies, (everybodys.wake, ours.wake)), name="push"
-                ),
-                tasks.create_task(follow_injector(watching, injection, plane), name="injection"),
-                tasks.create_task(
-                    keep_current(authority, client, settings.namespace, signer_changed), name="ca"
-                ),
-                tasks.create_task(renew_in_time(istiod, authority, certificate), name="serving"),
-                tasks.create_task(bundles.run(), name="bundles"),
-                tasks.create_task(lead(locks.ROOTS, distributor.run), name="roots"),
-                tasks.create_task(lead(locks.STATUS, everybodys.run), name="status"),
-                tasks.create_task(lead(locks.own_status(settings), ours.run), name="own-status"),
-            )
+            await open_ports(istiod, servers, proxies, callers, signing.authority, plane, injection)
+            work = {
+                "push": push(settings, plane, watching, proxies, (everybodys.wake, ours.wake)),
+                "injection": follow_injector(watching, injection, plane),
+                **signing.tasks(),
+                "roots": lead(locks.ROOTS, signing.distributor.run),
+                "status": lead(locks.STATUS, everybodys.run),
+                "own-status": lead(locks.own_status(settings), ours.run),
+            }
             if settings.connection_age:
-                background.append(
-                    tasks.create_task(ask_back(proxies, settings.connection_age), name="connection-age")
-                )
+                work["connection-age"] = ask_back(proxies, settings.connection_age)
+            background += (tasks.create_task(one, name=name) for name, one in work.items())
             istiod.serving_now.set()
             log.info("ready", revision=settings.revision, seconds=round(time.time() - istiod.started, 2))
             await istiod.stopping.wait()

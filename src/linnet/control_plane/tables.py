@@ -4,6 +4,7 @@ Source: Istio, debug endpoints `registryz`, `endpointz`, `configz`, `mesh`, `inj
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,59 +23,66 @@ def tables(
     plane: Plane, proxies: Proxies, injection: Callable[[], Configuration | None]
 ) -> Mapping[str, Show]:
     """Page name -> what it shows."""
-    istio = {kind.name for kind in ISTIO}
-
-    def registry() -> object:
-        return [_service(service) for _, service in sorted(plane.mesh.snapshot.services.items())]
-
-    def endpoints() -> object:
-        found: dict[str, dict[str, object]] = {}
-        for (namespace, hostname), held in sorted(plane.mesh.snapshot.endpoints.items()):
-            shard = {"Kubernetes/Kubernetes": [_endpoint(endpoint) for endpoint in held]}
-            accounts: dict[str, object] = {endpoint.principal: {} for endpoint in held if endpoint.principal}
-            found.setdefault(hostname, {})[namespace] = {"Shards": shard, "ServiceAccounts": accounts}
-        return found
-
-    def objects() -> object:
-        return [obj for kind, of in plane.mesh.objects.items() if kind in istio for obj in of.values()]
-
-    def kinds() -> object:
-        return [{"Group": k.group, "Version": k.version, "Kind": k.name} for k in ISTIO]
-
-    def problems() -> object:
-        return [msgspec.to_builtins(problem) for found in plane.mesh.problems.values() for problem in found]
-
-    def config() -> object:
-        return msgspec.to_builtins(plane.mesh.snapshot.config)
-
-    def templates() -> object:
-        held = injection()
-        return dict(held.templates) if held is not None else {}
-
-    def lines() -> object:
-        return [
-            {
-                "namespace": view.outbound.namespace,
-                "kind": view.outbound.kind.value,
-                "proven": proven,
-                "offer": line.number,
-                "resources": {type_url: len(of) for type_url, of in line.newest.resources.items()},
-                "proxies": sum(seat.key == (view, proven) for seat in proxies.seats.values()),
-            }
-            for (view, proven), line in proxies.lines.items()
-        ]
-
     return {
-        "registryz": registry,
-        "endpointz": endpoints,
-        "endpointShardz": endpoints,
-        "configz": objects,
-        "resourcesz": kinds,
-        "push_status": problems,
-        "mesh": config,
-        "inject": templates,
-        "linesz": lines,
+        "registryz": partial(_registry, plane),
+        "endpointz": partial(_endpoints, plane),
+        "endpointShardz": partial(_endpoints, plane),
+        "configz": partial(_objects, plane),
+        "resourcesz": _kinds,
+        "push_status": partial(_problems, plane),
+        "mesh": partial(_config, plane),
+        "inject": partial(_templates, injection),
+        "linesz": partial(_lines, proxies),
     }
+
+
+def _registry(plane: Plane) -> object:
+    return [_service(service) for _, service in sorted(plane.mesh.snapshot.services.items())]
+
+
+def _endpoints(plane: Plane) -> object:
+    found: dict[str, dict[str, object]] = {}
+    for (namespace, hostname), held in sorted(plane.mesh.snapshot.endpoints.items()):
+        shard = {"Kubernetes/Kubernetes": [_endpoint(endpoint) for endpoint in held]}
+        accounts: dict[str, object] = {endpoint.principal: {} for endpoint in held if endpoint.principal}
+        found.setdefault(hostname, {})[namespace] = {"Shards": shard, "ServiceAccounts": accounts}
+    return found
+
+
+def _objects(plane: Plane) -> object:
+    istio = {kind.name for kind in ISTIO}
+    return [obj for kind, of in plane.mesh.objects.items() if kind in istio for obj in of.values()]
+
+
+def _kinds() -> object:
+    return [{"Group": k.group, "Version": k.version, "Kind": k.name} for k in ISTIO]
+
+
+def _problems(plane: Plane) -> object:
+    return [msgspec.to_builtins(problem) for found in plane.mesh.problems.values() for problem in found]
+
+
+def _config(plane: Plane) -> object:
+    return msgspec.to_builtins(plane.mesh.snapshot.config)
+
+
+def _templates(injection: Callable[[], Configuration | None]) -> object:
+    held = injection()
+    return dict(held.templates) if held is not None else {}
+
+
+def _lines(proxies: Proxies) -> object:
+    return [
+        {
+            "namespace": view.outbound.namespace,
+            "kind": view.outbound.kind.value,
+            "proven": proven,
+            "offer": line.number,
+            "resources": {type_url: len(of) for type_url, of in line.newest.resources.items()},
+            "proxies": sum(seat.key == (view, proven) for seat in proxies.seats.values()),
+        }
+        for (view, proven), line in proxies.lines.items()
+    ]
 
 
 def _service(service: Service) -> dict[str, Any]:
