@@ -3,7 +3,7 @@
 import io
 import shlex
 import sys
-from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 from msgspec import Struct
@@ -21,7 +21,10 @@ class Done(Struct, frozen=True):
     stderr: str
 
 
-Call = Callable[[str], Done]
+class Call(Protocol):
+    """Call the program with a line as a shell has it, and with variables of the environment."""
+
+    def __call__(self, line: str, **environment: str) -> Done: ...
 
 
 @pytest.fixture
@@ -32,10 +35,13 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     monkeypatch.setenv("HOME", "/nonexistent")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
 
-    def call(line: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["linnet", *shlex.split(line)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+    def call(line: str, **environment: str) -> Done:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["linnet", *shlex.split(line)])
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
         told = capsys.readouterr()
         return Done(int(ended.value.code or 0), told.out, told.err)
 
