@@ -109,6 +109,9 @@ UNDERSTOOD = {
         pc -o json c deploy/web.shop
         pc --proxy-admin-port 15000 a web.shop --fqdn web --port 80 --direction outbound --verbose=false
         proxy-config endpoints web -n shop
+        admin log
+        istiod l -r canary -o json
+        admin -l app=istiod log --level default:debug --stack-trace-level default:none
         x precheck
         x precheck -f 1.20 --skip-controlplane
         x injector list
@@ -224,6 +227,7 @@ def test_every_absent_command_names_one_that_exists() -> None:
         "kube-inject",
         "proxy-status",
         "version",
+        "admin log",
         "x config list",
         "x check-inject",
         "x injector list",

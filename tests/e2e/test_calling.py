@@ -1,5 +1,6 @@
 """Ways of calling that take a cluster: prompts, interrupts, completion, flags that people rarely give."""
 
+import json
 import os
 import pty
 import shutil
@@ -139,7 +140,8 @@ function=$(complete -p linnet | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
 $function linnet
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-    done = mesh.call("bash", "-c", script, "bash", "linnet", *words)
+    patient = ("--kubeclient-timeout", "60s")
+    done = mesh.call("bash", "-c", script, "bash", "linnet", *patient, *words)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
 
@@ -180,7 +182,7 @@ compdef() { : }
 _describe() { print -l -- "${(P@)2}" "${(P@)4}" }
 compadd() { print -l -- "$@" }
 source <(linnet completion zsh)
-words=(linnet uninstall --revision "") CURRENT=4
+words=(linnet --kubeclient-timeout 60s uninstall --revision "") CURRENT=6
 _linnet_completion
 """
     done = both.call("zsh", "-f", "-c", script)
@@ -230,6 +232,21 @@ async def test_impersonated_port_forward(both: Cluster, client: Client) -> None:
     more = {"rules": [grants("list", "pods"), grants("create", "pods/portforward")]}
     await client.patch(CLUSTER_ROLE, "viewer", "", more)
     assert both.attempt("proxy-status", "--as", "viewer").returncode == 0
+
+
+def test_levels_of_logs(both: Cluster) -> None:
+    """`admin log` changes the istiods of one revision, and shows those of all."""
+
+    def levels() -> dict[str, str]:
+        rows = json.loads(both.linnet("admin", "log", "-o", "json"))
+        return {row["istiod"].rsplit("-", 2)[0]: row["log_level"] for row in rows}
+
+    both.linnet("admin", "log", "--revision", "canary", "--level", "default:warn")
+    assert levels() == {"istiod-1-0-0": "info", "istiod-canary": "warn"}
+    assert both.linnet("admin", "log", "-r", "canary").splitlines()[1].split()[-2:] == ["warn", "none"]
+    assert both.attempt("admin", "log", "--level", "nothing:warn").returncode == 1
+    both.linnet("admin", "log", "--reset")
+    assert levels() == {"istiod-1-0-0": "info", "istiod-canary": "info"}
 
 
 def waiting_pod(name: str, namespace: str) -> Object:

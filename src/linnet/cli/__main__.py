@@ -12,6 +12,7 @@ from linnet.cli.faults import INTERRUPTED, USAGE, UserError, explain, unread
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:function, first line of its help)
+    "admin": ("linnet.cli.admin:admin", "See and change how much istiods log."),
     "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
     "gateway": ("linnet.cli.gateway:gateway", "See which revision serves gateways, and move them."),
@@ -69,6 +70,7 @@ ALIASES = {
     "x": "experimental",
     "ps": "proxy-status",
     "pc": "proxy-config",
+    "istiod": "admin",
 }
 HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental", "help", "options"})
 # commands that take none of the shared flags

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Object = dict[str, Any]
     Ask = Callable[[Client, Globals], Awaitable[list[str]]]
 
-SECONDS = 2.0  # nobody waits longer after a press of the tab key
+SECONDS = 2.0  # nobody waits longer after a press of the tab key, unless --kubeclient-timeout says so
 
 
 def revisions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -70,7 +70,8 @@ def _offered(ctx: click.Context, incomplete: str, ask: "Ask") -> list[str]:
     from linnet.cli.faults import UserError
 
     async def names(flags: "Globals") -> list[str]:
-        async with asyncio.timeout(SECONDS), options.client(flags) as client:
+        given = flags.timeout != options.Globals().timeout
+        async with asyncio.timeout(flags.timeout if given else SECONDS), options.client(flags) as client:
             return await ask(client, flags)
 
     try:

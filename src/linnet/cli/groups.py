@@ -8,7 +8,6 @@ import click
 
 ABSENT: dict[str, str] = {
     # what istioctl has and we have not: what to do instead
-    "admin": "kubectl port-forward ISTIOD 9876, then /scopej/ has the levels of its log; see version",
     "describe": "see x check-inject POD, proxy-status POD and revision describe REV",
     "ecds": "see proxy-config all POD -o json",
     "rootca-compare": "see proxy-config secret POD -o json of both pods",
@@ -33,8 +32,6 @@ ABSENT: dict[str, str] = {
 SAME = {
     "des": "describe",
     "ec": "ecds",
-    "istiod": "admin",
-    "l": "log",
     "o": "log",
     "rc": "rootca-compare",
     "analyse": "analyze",
@@ -45,6 +42,11 @@ SAME = {
     "v": "validate",
     "zc": "ztunnel-config",
 }
+
+
+def names(**aliases: str) -> Mapping[str, str]:
+    """Further names of commands: `names(l="log")`."""
+    return MappingProxyType(aliases)
 
 
 class Group(click.Group):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Manifest(groups.Group):
-    aliases = {"apply": "install"}  # noqa: RUF012
+    aliases = groups.names(apply="install")
 
 
 @click.group(

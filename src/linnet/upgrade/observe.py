@@ -104,11 +104,15 @@ def connected(body: bytes) -> frozenset[str]:
     return frozenset(str(row["proxy"]) for row in json.loads(body) or () if row.get("proxy"))
 
 
-async def fetch(client: Client, namespace: str, pod: str, port: int, path: str) -> bytes:
-    """The body of a GET through a port-forward to a pod. Raises OSError."""
+async def fetch(
+    client: Client, namespace: str, pod: str, port: int, path: str, *, method: str = "GET", body: bytes = b""
+) -> bytes:
+    """The body of the answer to a request through a port-forward to a pod. Raises OSError."""
     stream = await client.connect(namespace, pod, port)
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{length}\r\n"
     try:
-        await stream.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        await stream.write(head.encode() + body)
         answer = b""
         while chunk := await stream.read():
             answer += chunk
@@ -118,11 +122,12 @@ async def fetch(client: Client, namespace: str, pod: str, port: int, path: str) 
 
 
 def body_of(answer: bytes) -> bytes:
-    """The body of a complete HTTP/1.1 answer (pure). Raises OSError for anything but 200."""
+    """The body of a complete HTTP/1.1 answer (pure). Raises OSError for anything but 200 and 202."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
-    if not separator or b" 200" not in status[:13]:
-        raise OSError(f"unexpected answer: {status.decode(errors='replace') or 'none'}")
+    if not separator or status[8:13].strip() not in (b"200", b"202"):
+        said = body.decode(errors="replace").strip() if len(body) < 200 else ""
+        raise OSError(f"unexpected answer: {status.decode(errors='replace') or 'none'} {said}".rstrip())
     headers = {
         name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)
     }
