@@ -109,6 +109,8 @@ UNDERSTOOD = {
         pc -o json c deploy/web.shop
         pc --proxy-admin-port 15000 a web.shop --fqdn web --port 80 --direction outbound --verbose=false
         proxy-config endpoints web -n shop
+        describe pod web.shop
+        x des po web -n shop --ignoreUnmeshed
         admin log
         istiod l -r canary -o json
         admin -l app=istiod log --level default:debug --stack-trace-level default:none
@@ -228,6 +230,7 @@ def test_every_absent_command_names_one_that_exists() -> None:
         "proxy-status",
         "version",
         "admin log",
+        "x describe pod",
         "x config list",
         "x check-inject",
         "x injector list",

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "admin": ("linnet.cli.admin:admin", "See and change how much istiods log."),
     "completion": ("linnet.cli.completion:completion", "Print the completion script of a shell."),
     "experimental": ("linnet.cli.__main__:experimental", "Commands under their earlier names: x uninstall."),
+    "describe": ("linnet.cli.describe:describe", "Say what the mesh does with a pod."),
     "gateway": ("linnet.cli.gateway:gateway", "See which revision serves gateways, and move them."),
     "help": ("linnet.cli.helping:help_", "Explain a command, as COMMAND --help does."),
     "install": ("linnet.cli.install:install", "Install a control plane, or a further revision beside it."),
@@ -52,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EXPERIMENTAL: dict[str, tuple[str, str]] = {
     "check-inject": ("linnet.cli.check_inject:check_inject", "Say which webhook injects a pod, and why."),
     "config": ("linnet.cli.helping:config", "See where defaults of flags come from: list."),
+    "describe": ("linnet.cli.describe:describe", "Say what the mesh does with a pod."),
     "injector": ("linnet.cli.check_inject:injector", "See which revision injects each namespace."),
     "revision": ("linnet.cli.revision:revision", "See which revisions there are, and who is on each."),
     "tag": ("linnet.cli.tag:tag", "Name revisions by aliases that can be moved."),
@@ -70,6 +72,7 @@ ALIASES = {
     "x": "experimental",
     "ps": "proxy-status",
     "pc": "proxy-config",
+    "des": "describe",
     "istiod": "admin",
 }
 HIDDEN = frozenset({"discovery", "proxy", "pilot-agent", "istio-iptables", "experimental", "help", "options"})
@@ -90,7 +93,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "profile",
         ),
     ),
-    ("See what runs", ("proxy-status", "proxy-config", "version", "analyze")),
+    ("See what runs", ("proxy-status", "proxy-config", "describe", "revision", "version", "admin")),
 )
 LESSON = """\b
 A canary upgrade, from first to last:

@@ -8,7 +8,6 @@ import click
 
 ABSENT: dict[str, str] = {
     # what istioctl has and we have not: what to do instead
-    "describe": "see x check-inject POD, proxy-status POD and revision describe REV",
     "ecds": "see proxy-config all POD -o json",
     "rootca-compare": "see proxy-config secret POD -o json of both pods",
     "log": "kubectl port-forward POD 15000, then POST /logging; see proxy-config bootstrap",
@@ -25,15 +24,16 @@ ABSENT: dict[str, str] = {
     "translate": "there are no Helm charts; see manifest generate",
     "validate": "the cluster checks: kubectl apply --dry-run=server -f FILE; see x precheck",
     "wait": "see proxy-status: STALE becomes SYNCED",
+    "service": "see describe pod of one of its pods, and proxy-config routes POD",
     "waypoint": "there is no ambient mode; see gateway list",
     "workload": "there are no virtual machines; see kube-inject",
     "ztunnel-config": "there is no ambient mode; see proxy-config",
 }
 SAME = {
-    "des": "describe",
     "ec": "ecds",
     "o": "log",
     "rc": "rootca-compare",
+    "svc": "service",
     "analyse": "analyze",
     "d": "dashboard",
     "dash": "dashboard",

@@ -240,7 +240,7 @@ class Client:
                 max_msg_size=0,
             )
         except aiohttp.WSServerHandshakeError as error:
-            lacks = " (it takes the right to create pods/portforward)" if error.status == 403 else ""
+            lacks = " (it takes the rights to get and create pods/portforward)" if error.status == 403 else ""
             raise ApiError(
                 error.status,
                 "",
