@@ -13,6 +13,30 @@ from linnet.cli.terminal import choose, confirm
 pytestmark = pytest.mark.unit
 PROGRAM = "import sys; sys.argv[0] = 'linnet'; from linnet.cli.__main__ import main; main()"
 
+# a command that reports its progress and gives something back in the end
+WORKS = """
+import asyncio, sys
+from linnet.cli import options
+from linnet.cli.faults import explain
+from linnet.cli.terminal import Progress
+
+async def work():
+    progress = Progress()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(report(progress))
+    finally:
+        await asyncio.sleep(0)
+        print("given back", file=sys.stderr)
+
+async def report(progress):
+    for number in range(100_000):
+        progress.working(f"step {number}")
+
+with explain():
+    options.run(work())
+"""
+
 
 def typed(words: str) -> str:
     """What somebody types, from the words of the page."""
@@ -45,7 +69,7 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """A line of bash in which `linnet` is the program."""
-    script = f'linnet() {{ "$PYTHON" -c "$PROGRAM" "$@"; }}\n{line}\n'
+    script = f'linnet() {{ "$PYTHON" -c "$PROGRAM" "$@"; }}\nworks() {{ "$PYTHON" -c "$WORKS"; }}\n{line}\n'
     return subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
@@ -57,6 +81,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
             "HOME": "/nonexistent",
             "PYTHON": sys.executable,
             "PROGRAM": PROGRAM,
+            "WORKS": WORKS,
         },
     )
 
@@ -67,6 +92,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
         ("linnet manifest generate | head -1 > /dev/null; echo ${PIPESTATUS[0]} >&2", 141),
         ("linnet --help | sleep 0; echo ${PIPESTATUS[0]} >&2", 141),
         ("linnet tag | sleep 0; echo ${PIPESTATUS[0]} >&2", 141),
+        ("works | head -1 > /dev/null; echo ${PIPESTATUS[0]} >&2", 141),
         ("linnet profile list >&-; echo $? >&2", 0),
         ("linnet nonsense 2>&-; echo $? >&2", 64),
         ("linnet kube-inject -f - <&-; echo $? >&2", 1),

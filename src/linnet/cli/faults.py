@@ -17,6 +17,10 @@ class UserError(Exception):
         self.code = code
 
 
+class NobodyReads(Exception):
+    """The reader of standard output has gone: no `OSError`, which would count as a fault of what is done."""
+
+
 @contextmanager
 def explain() -> Iterator[None]:
     """Print the errors of the world and of the user as `Error: …` and exit with their code."""
@@ -45,7 +49,7 @@ def unread() -> Iterator[None]:
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, NobodyReads):
         with suppress(OSError, ValueError, AttributeError):  # Python's own last flush must not fail again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from linnet.cli.faults import CLOSED
+from linnet.cli.faults import NobodyReads
 
 
 class Progress:
@@ -34,7 +34,7 @@ def _say(text: str, end: str = "\n") -> None:
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError as error:
-        raise SystemExit(CLOSED) from error
+        raise NobodyReads from error
 
 
 def warn(text: str) -> None:
