@@ -21,7 +21,8 @@ left, seen, send = int(sys.argv.pop(1)), {}, Client._open
 
 async def _open(self, method, path, *, body=None, headers=None, params=None):
     answer = await send(self, method, path, body=body, headers=headers, params=params)
-    if "dryRun" in (params or {}) or "/leases" in path or "watch" in (params or {}):
+    dry = "dryRun" in (params or {}) or (isinstance(body, dict) and "dryRun" in body)
+    if dry or "/leases" in path or "watch" in (params or {}):
         return answer
     if method == "GET" and "portforward" not in path:
         held = orjson.loads(await answer.read() or b"{}")
