@@ -5,8 +5,9 @@ The clients' reports are the evidence: nobody else counts.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from typing import Any
 
 from demo.background import Background
 from demo.client import LoadClient, Report
@@ -35,6 +36,14 @@ def caller_logs(config: Config, namespace: str, labels: str) -> Iterator["Caller
     logs = CallerLogs(config, namespace, labels)
     with Background(logs.follow):
         yield logs
+
+
+def speaking(pod: Mapping[str, Any]) -> str:
+    """The container beside the proxy, once it runs; empty: not yet."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status["name"] != "istio-proxy" and "running" in (status.get("state") or {}):
+            return str(status["name"])
+    return ""
 
 
 class CallerLogs:
@@ -66,9 +75,10 @@ class CallerLogs:
                         found = [event.object]
                     for pod in found:
                         name = pod["metadata"]["name"]
-                        if name not in self._logs and (pod.get("status") or {}).get("phase") == "Running":
+                        container = speaking(pod)
+                        if name not in self._logs and container:
                             self._logs[name] = b""
-                            tasks.create_task(self._read(client, name, pod["spec"]["containers"][0]["name"]))
+                            tasks.create_task(self._read(client, name, container))
 
     async def _read(self, client: Client, pod: str, container: str) -> None:
         path = POD.path(self._namespace, pod, "log")
