@@ -94,9 +94,11 @@ def _found(flags: Globals) -> "Config":
 
 def client(flags: Globals | None = None, *, manager: str = "linnet") -> "Client":
     """A client (not yet entered) of the API server that the flags name."""
-    from linnet.kube.client import Client
+    from linnet.kube.client import PATIENCE, Client
 
-    return Client(kubernetes(flags), user_agent="linnet-cli", manager=manager)
+    flags = flags or current()
+    patience = PATIENCE if flags.timeout == Globals().timeout else flags.timeout
+    return Client(kubernetes(flags), user_agent="linnet-cli", manager=manager, patience=patience)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,6 @@
 """A Kubernetes API client: requests in, plain objects out; one for istiod, CLI and local cluster."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -29,6 +30,9 @@ class Patch(StrEnum):
     APPLY = "application/apply-patch+yaml"
 
 
+PATIENCE = 60.0  # seconds: more than a chain of slow webhooks takes
+
+
 class Listing(Struct, frozen=True):
     """The answer to a list: all pages of it."""
 
@@ -37,10 +41,21 @@ class Listing(Struct, frozen=True):
 
 
 class Client:
-    """A connection to one API server; an async context manager. Failures are `OSError`, mostly `ApiError`."""
+    """A connection to one API server; an async context manager. Failures are `OSError`, mostly `ApiError`.
 
-    def __init__(self, config: Config, *, user_agent: str = "linnet", manager: str = "linnet") -> None:
+    A whole answer has `patience` seconds to come, else it is a TimeoutError; watches and logs have no end.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        user_agent: str = "linnet",
+        manager: str = "linnet",
+        patience: float = PATIENCE,
+    ) -> None:
         self.config = config
+        self._patience = patience
         self.manager = manager
         self.writes = 0  # requests that changed something: not dry runs, not leases, not questions
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
@@ -209,12 +224,21 @@ class Client:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> bytes:
-        """The body of the answer to any request. Raises ApiError for codes from 400."""
-        async with await self._open(method, path, body=body, headers=headers, params=params) as response:
-            try:
+        """The body of the answer to any request. Raises ApiError for codes from 400, TimeoutError."""
+        limit = asyncio.timeout(self._patience)
+        try:
+            async with (
+                limit,
+                await self._open(method, path, body=body, headers=headers, params=params) as response,
+            ):
                 return await response.read()
-            except aiohttp.ClientError as error:
-                raise ConnectionError(f"{self.config.server}: the answer broke off: {error}") from error
+        except aiohttp.ClientError as error:
+            raise ConnectionError(f"{self.config.server}: the answer broke off: {error}") from error
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            late = f"no answer to {method} {path} within {self._patience:g} s"
+            raise TimeoutError(f"{self.config.server}: {late}") from error
 
     async def stream(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None
