@@ -220,6 +220,10 @@ def test_each_fault_says_what_to_do() -> None:
     assert by_subject["failures"].remedy == "kubectl logs -n shop web-1 -c istio-proxy"
     assert "bad.shop (LDS x: no room)" in by_subject["configuration"].text
     assert by_subject["configuration"].remedy == "linnet proxy-status bad.shop"
+    (missing, *_) = judged(
+        [card("canary", revision=revision("canary", ready=1, wanted=2), namespace="mesh")]
+    )["canary"]
+    assert missing.remedy == "kubectl get pods -n mesh -l app=istiod,istio.io/rev=canary"
 
 
 @pytest.mark.parametrize(

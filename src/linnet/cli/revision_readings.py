@@ -81,6 +81,7 @@ async def cards(
             grown=grown(before.counted.get(row.name), after.counted.get(row.name)),
             traffic=traffic(chosen.get(row.name, ()), first, second, pods),
             lost=tuple(n for n in row.pods if n not in connected and _ready(pods.get(n))) if complete else (),
+            namespace=seen.observed.namespace,
         )
         for row in found
     ]

@@ -65,6 +65,12 @@ class Card(Struct, frozen=True):
     grown: Counted  # what came between the readings
     traffic: Traffic
     lost: tuple[str, ...] = ()  # ready pods that it injected and that are connected to nobody
+    namespace: str = "istio-system"  # of its istiods
+
+    @property
+    def istiods(self) -> str:
+        """The flags with which kubectl finds its istiods."""
+        return f"-n {self.namespace} -l app=istiod,istio.io/rev={self.revision.name}"
 
     def standing(self, standing: Standing) -> list[Proxy]:
         """The proxies that stand so."""

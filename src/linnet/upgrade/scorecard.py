@@ -80,7 +80,7 @@ def _control_plane(card: Card) -> Iterable[Finding]:
     look = f"linnet revision describe {row.name}"
     texts = [(text, look) for text in row.problems]
     if row.ready and row.ready < row.wanted:
-        pods = f"kubectl get pods -n istio-system -l app=istiod,istio.io/rev={row.name}"
+        pods = f"kubectl get pods {card.istiods}"
         texts.append((f"{row.ready} of {row.wanted} istiods are ready", pods))
     if row.ready and card.proxies is None:
         texts.append(("no istiod tells who is connected", "linnet proxy-status"))
@@ -117,7 +117,7 @@ def _configuration(card: Card) -> Finding:
         why = f" ({first.rejections[0]})" if first.rejections else ""
         text = f"{_count(rejecting, 'proxy rejects', 'proxies reject')} it: {_names(rejecting)}{why}"
         return Finding(about, Verdict.PROBLEM, text, f"linnet proxy-status {first.name}")
-    logs = f"kubectl logs -n istio-system -l app=istiod,istio.io/rev={card.revision.name}"
+    logs = f"kubectl logs {card.istiods}"
     for number, least, text in (
         (card.grown.rejected, 1, "responses were rejected meanwhile"),
         (card.grown.errors, REFUSED, "streams of proxies were refused meanwhile"),
@@ -143,7 +143,7 @@ def _convergence(card: Card, others: Sequence[Card]) -> Finding:
         base = theirs.percentile(0.5) or 0.0
         if slow >= SLOWER * base and slow - base >= SLOWER_CONVERGENCE:
             text = f"p50 {slow:.1f} s, there {base:.1f} s"
-            top = f"kubectl top pods -n istio-system -l app=istiod,istio.io/rev={card.revision.name}"
+            top = f"kubectl top pods {card.istiods}"
             return Finding(about, Verdict.WORSE, text, top, other.revision.name)
     return Finding(about, Verdict.OK, f"p50 {slow:.1f} s, p99 {slowest:.1f} s")
 
