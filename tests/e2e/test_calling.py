@@ -50,12 +50,18 @@ def both(mesh: Cluster) -> Cluster:
     return mesh
 
 
+def _heeds_interrupts() -> None:
+    """As in a terminal: a shell has its background jobs, and so these tests, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(mesh: Cluster, *args: str, typed: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
     """A running command whose input stays open."""
     with subprocess.Popen(
         ["linnet", *args],
         env=mesh.variables,
+        preexec_fn=_heeds_interrupts,
         stdin=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

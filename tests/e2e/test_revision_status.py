@@ -84,7 +84,7 @@ async def test_a_canary_without_istiod_fails_the_check(mesh: Cluster, client: Cl
         await until(checked)
         if code:
             said = mesh.linnet("revision", "status", "canary", "--window", "1")
-            assert "no istiod is ready: kubectl describe pods" in said
+            assert "Deployment istiod-canary is scaled to 0: kubectl scale deployment" in said
 
 
 async def test_h27_what_was_done_is_on_record(mesh: Cluster, client: Client) -> None:

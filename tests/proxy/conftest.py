@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -178,17 +179,31 @@ class Here(Beside):
         place.write_text(content)
 
 
+def _numbers() -> Iterator[int]:
+    """Ports below those that the kernel gives to clients, so that no client takes one by chance.
+
+    Each worker of the tests has its own, one after the other: Envoys share a port without a word, so none
+    may be given twice while somebody has yet to listen on it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    low, high = 16000 + 4000 * worker, 20000 + 4000 * worker
+    first = random.randrange(low, high)
+    return itertools.cycle((*range(first, high), *range(low, first)))
+
+
+NUMBERS = _numbers()
+
+
 def free_ports(count: int) -> list[int]:
-    """Free ports below those that the kernel gives to clients, so that no client takes one by chance."""
+    """So many ports on which nobody listens, and that nobody else was given."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(16000, 32000)
+        port = next(NUMBERS)
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:
             continue
-        if port not in ports:
-            ports.append(port)
+        ports.append(port)
     return ports
 
 

@@ -42,6 +42,14 @@ def names(observed: Observed, revision: str, *, default_moves: bool = False) -> 
     return [f"{user.kind} {user.name}" for user in users(observed, revision, default_moves=default_moves)]
 
 
+def test_a_namespace_that_is_being_deleted() -> None:
+    """No pod will be made in it, so it is no user; its pods count themselves."""
+    going = namespace("going", rev="canary")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    spaces = [going, namespace("stays", rev="canary")]
+    assert names(Observed(namespaces=spaces, **HOOKS), "canary") == ["namespace stays"]
+
+
 def test_pods_by_status_label_and_environment() -> None:
     """A proxy's revision is what injected it; a label alone counts for a pod without proxy."""
     proxy = {

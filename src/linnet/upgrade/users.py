@@ -204,6 +204,8 @@ def _workload_users(observed: Observed, revision: str, names: set[str], handed: 
 def _namespace_users(observed: Observed, names: set[str]) -> Iterable[User]:
     for namespace in observed.namespaces:
         labels = labels_of(namespace)
+        if namespace["metadata"].get("deletionTimestamp"):
+            continue  # no pod will be made in it; those that are there count themselves
         if labels.get(REV) in names and INJECTION not in labels:
             name = namespace["metadata"]["name"]
             remedy = f"kubectl label namespace {name} {REV}=OTHER --overwrite"

@@ -139,6 +139,17 @@ async def _label(
     return [*lines, f"{_shown(kind, name)} {'unlabeled' if removed else 'labeled'}"]
 
 
+def _asked(obj: Object) -> Object:
+    """An object without what others write meanwhile: a controller's status is no change of ours."""
+    rest = {key: value for key, value in obj.items() if key != "status"}
+    meta = {**rest.get("metadata", {})}
+    for key in ("resourceVersion", "managedFields", "annotations"):
+        meta.pop(key, None)
+    annotations = {**(obj.get("metadata", {}).get("annotations") or {})}
+    annotations.pop("deployment.kubernetes.io/revision", None)
+    return {**rest, "metadata": {**meta, "annotations": annotations}}
+
+
 async def apply(client: Client, documents: list[tuple[str, Object]], namespace: str) -> str:
     """Server-side apply of all documents, in order; the first failure ends it and says what was done."""
     lines: list[str] = []
@@ -158,7 +169,7 @@ async def apply(client: Client, documents: list[tuple[str, Object]], namespace: 
             except NotFound:
                 before = {}
             after = await client.apply(kind, document, manager="kubectl")
-            same = before.get("metadata", {}).get("resourceVersion") == after["metadata"]["resourceVersion"]
+            same = _asked(before) == _asked(after)
             state = "unchanged" if same else "configured" if before else "created"
             lines.append(f"{_shown(kind, meta['name'])} {state}")
     return "\n".join(lines)
