@@ -47,7 +47,7 @@ def test_a_namespace_that_is_being_deleted() -> None:
     going = namespace("going", rev="canary")
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     spaces = [going, namespace("stays", rev="canary")]
-    assert names(Observed(namespaces=spaces, **HOOKS), "canary") == ["namespace stays"]
+    assert names(Observed("istio-system", namespaces=spaces, **HOOKS), "canary") == ["namespace stays"]
 
 
 def test_pods_by_status_label_and_environment() -> None:
