@@ -4,7 +4,6 @@ docs/hazards.md lists them all; the names of these tests begin with their number
 """
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,12 +22,12 @@ from tests.e2e.asking import (
 )
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster, until
 from tests.e2e.failing import reject, scorecard, serve, verdicts
+from tests.e2e.rights import restricted
 
 from linnet.kube.client import Client
 from linnet.kube.errors import ApiError
 from linnet.kube.kinds import (
     CLUSTER_ROLE,
-    CLUSTER_ROLE_BINDING,
     CONFIG_MAP,
     DEPLOYMENT,
     MUTATING_WEBHOOK,
@@ -200,28 +199,11 @@ async def test_h6_a_typo_is_not_silent(both: Cluster, client: Client, space) -> 
     )
 
 
-def with_token(mesh: Cluster, client: Client, token: str, file: Path) -> Cluster:
-    """The same cluster as another user."""
-    authority = base64.b64encode(client.config.ca).decode()
-    server = {"server": client.config.server, "certificate-authority-data": authority}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": server}],
-        "users": [{"name": "u", "user": {"token": token}}],
-    }
-    file.write_text(json.dumps(config))
-    return Cluster(mesh.variables | {"KUBECONFIG": str(file)})
-
-
 async def test_h7_who_may_not_remove_all_of_it_removes_nothing(
     both: Cluster, client: Client, tmp_path: Path
 ) -> None:
     """Somebody has every right but to delete roles of the cluster: the default does not even move."""
     both.linnet("tag", "set", "default", "-r", "canary", "--overwrite")
-    account = {"name": "most", "namespace": SYSTEM}
     rights = [
         {
             "apiGroups": ["*"],
@@ -230,22 +212,7 @@ async def test_h7_who_may_not_remove_all_of_it_removes_nothing(
         },
         {"apiGroups": ["", "apps", "admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["delete"]},
     ]
-    await client.create(SERVICE_ACCOUNT, {"metadata": account})
-    await client.create(CLUSTER_ROLE, {"metadata": {"name": "most"}, "rules": rights})
-    binding = {
-        "metadata": {"name": "most"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "most"},
-        "subjects": [{"kind": "ServiceAccount", **account}],
-    }
-    await client.create(CLUSTER_ROLE_BINDING, binding)
-    asked = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "metadata": account,
-        "spec": {},
-    }
-    answer = await client.create(SERVICE_ACCOUNT, asked, namespace=SYSTEM, subresource="token")
-    most = with_token(both, client, answer["status"]["token"], tmp_path / "most")
+    most = await restricted(both, client, "most", rights, tmp_path)
     before = await look(client, SYSTEM, streams=False)
     refused = most.attempt("uninstall", "--revision", "canary", "-y")
     assert refused.returncode == 1

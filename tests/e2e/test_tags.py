@@ -1,6 +1,5 @@
 """Tags on a cluster: the default moves whole or not at all, and a death at any write harms nobody."""
 
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,17 +8,15 @@ from typing import Any
 import pytest
 from tests.e2e.clusters import NEEDS_ROOT, Cluster, cluster
 from tests.e2e.killing import killed, works
+from tests.e2e.rights import restricted
 
 from linnet.kube.client import Client
 from linnet.kube.config import from_kubeconfig
 from linnet.kube.kinds import (
-    CLUSTER_ROLE,
-    CLUSTER_ROLE_BINDING,
     DEPLOYMENT,
     MUTATING_WEBHOOK,
     NAMESPACE,
     SERVICE,
-    SERVICE_ACCOUNT,
     VALIDATING_WEBHOOK,
 )
 
@@ -96,58 +93,20 @@ async def test_a_tag_killed_after_every_write(mesh: Cluster, client: Client) -> 
     await client.delete(NAMESPACE, SPARE)
 
 
-async def restricted(mesh: Cluster, client: Client, file: Path) -> Cluster:
-    """The command line of somebody who may do all that `tag set default` does, but for its last step."""
-    account = {"name": "half", "namespace": SYSTEM}
-    await client.create(SERVICE_ACCOUNT, {"metadata": account})
-    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
-    written = {
+# all that `tag set default` does, but for its last step
+HALF = [
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+    {
         "apiGroups": ["*"],
         "resources": ["services", "validatingwebhookconfigurations", "leases"],
         "verbs": ["*"],
-    }
-    await client.create(CLUSTER_ROLE, {"metadata": {"name": "half"}, "rules": [everything, written]})
-    binding: dict[str, Any] = {
-        "metadata": {"name": "half"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "half"},
-        "subjects": [{"kind": "ServiceAccount", **account}],
-    }
-    await client.create(CLUSTER_ROLE_BINDING, binding)
-    asked = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "metadata": account,
-        "spec": {},
-    }
-    answer = await client.create(SERVICE_ACCOUNT, asked, namespace=SYSTEM, subresource="token")
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "half",
-        "contexts": [{"name": "half", "context": {"cluster": "c", "user": "half"}}],
-        "clusters": [
-            {
-                "name": "c",
-                "cluster": {
-                    "server": client.config.server,
-                    "certificate-authority-data": base64.b64encode(client.config.ca).decode(),
-                },
-            }
-        ],
-        "users": [{"name": "half", "user": {"token": answer["status"]["token"]}}],
-    }
-    return with_kubeconfig(mesh, config, file)
-
-
-def with_kubeconfig(mesh: Cluster, config: dict[str, Any], file: Path) -> Cluster:
-    """The same cluster through another kubeconfig."""
-    file.write_text(json.dumps(config))
-    return Cluster(mesh.variables | {"KUBECONFIG": str(file)})
+    },
+]
 
 
 async def test_a_default_that_fails_half_way_stays(mesh: Cluster, client: Client, tmp_path: Path) -> None:
     """What was changed before the refusal is as it was: the tag, its Service and the validator agree."""
-    half = await restricted(mesh, client, tmp_path / "kubeconfig")
+    half = await restricted(mesh, client, "half", HALF, tmp_path)
     failed = half.attempt("tag", "set", "default", "--revision", "canary", "--overwrite")
     assert failed.returncode == 1
     assert "the default stays where it was" in failed.stderr
