@@ -1,7 +1,9 @@
 """Flags, exit codes and help of the command line, as scripts meet them."""
 
+import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +90,21 @@ def test_help_is_cheap() -> None:
 def test_durations(text: str, value: float) -> None:
     """Durations as Go writes them, and bare seconds."""
     assert _seconds(text) == pytest.approx(value)
+
+
+def test_a_request_has_the_time_that_was_asked_for(tmp_path: Path) -> None:
+    """An API server that accepts and is silent: the message says for what, and how long, was waited."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+            "clusters": [{"name": "c", "cluster": {"server": address}}],
+            "users": [{"name": "c", "user": {}}],
+        }
+        file = tmp_path / "config"
+        file.write_text(json.dumps(config))
+        done = linnet("tag", "list", "-c", str(file), "--kubeclient-timeout", "200ms")
+    assert done.returncode == 1
+    assert f"{address}: no answer to GET " in done.stderr
+    assert "within 0.2 s" in done.stderr

@@ -70,8 +70,8 @@ def _offered(ctx: click.Context, incomplete: str, ask: "Ask") -> list[str]:
     from linnet.cli.faults import UserError
 
     async def names(flags: "Globals") -> list[str]:
-        given = flags.timeout != options.Globals().timeout
-        async with asyncio.timeout(flags.timeout if given else SECONDS), options.client(flags) as client:
+        seconds = SECONDS if flags.patience is None else flags.patience
+        async with asyncio.timeout(seconds), options.client(flags) as client:
             return await ask(client, flags)
 
     try:

@@ -26,11 +26,16 @@ class Globals:
     context: str = ""
     namespace: str = ""
     istio_namespace: str = ""  # `current` fills it
-    timeout: float = 15.0  # seconds for one request of a short command
+    patience: float | None = None  # seconds for one request, if somebody said how many
     as_user: str = ""
     as_uid: str = ""
     as_groups: tuple[str, ...] = ()
     values: dict[str, defaults.Value] = field(default_factory=dict)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which an istiod or a proxy must answer."""
+        return 15.0 if self.patience is None else self.patience
 
 
 def current() -> Globals:
@@ -97,7 +102,7 @@ def client(flags: Globals | None = None, *, manager: str = "linnet") -> "Client"
     from linnet.kube.client import PATIENCE, Client
 
     flags = flags or current()
-    patience = PATIENCE if flags.timeout == Globals().timeout else flags.timeout
+    patience = PATIENCE if flags.patience is None else flags.patience
     return Client(kubernetes(flags), user_agent="linnet-cli", manager=manager, patience=patience)
 
 
@@ -187,7 +192,7 @@ def shared() -> list[click.Option]:
             multiple=True,
         ),
         option(
-            ["--kubeclient-timeout", "timeout"],
+            ["--kubeclient-timeout", "patience"],
             "How long one request may take (15s).",
             metavar="DURATION",
             type=Duration(),
